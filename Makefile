@@ -1,0 +1,70 @@
+# Two commands matter to a newcomer: `make demo` and `make test`. Each does its own set-up inside .venv.
+# The Python to use can be named: make demo PYTHON=/path/to/python3.11
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+ROOMS := engine storage worker client
+EDITABLE := -e . $(foreach room,$(ROOMS),-e ./$(room))
+OURS := $(foreach name,amancay $(addprefix amancay-,$(ROOMS)),--no-emit-package $(name))
+COMPILE = $(UV) pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url \
+          --no-emit-find-links --no-header --no-annotate $(OURS)
+# uv from PATH, or the pinned one fetched into the virtual environment.
+UV = $(shell command -v uv || echo $(BIN)/uv)
+DEMO_ARGS ?=
+
+.PHONY: demo test test-all check format bench load lock schema clean help
+
+help:
+	@echo "make demo      a running server with demo data, and a tour   (DEMO_ARGS='--once --port 0')"
+	@echo "make test      lint, types, contracts, and the fast tests"
+	@echo "make test-all  the same with the slow tests: statistics, crashes, load"
+	@echo "make check     lint, types, import contracts, schema and lock files"
+	@echo "make bench     the benchmark: the whole service beside the bare library"
+	@echo "make format    let ruff mend what it can"
+	@echo "make lock      compile requirements/ anew"
+	@echo "make schema    print schema.graphql from the code"
+
+.venv/ready: requirements/dev.txt requirements/bootstrap.txt pyproject.toml $(foreach room,$(ROOMS),$(room)/pyproject.toml)
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Amancay needs Python 3.11 or newer: make PYTHON=/path/to/python3.11"; exit 1; }
+	test -x $(BIN)/python || "$(PYTHON)" -m venv .venv
+	command -v uv >/dev/null || $(BIN)/python -m pip install --quiet --require-hashes -r requirements/bootstrap.txt
+	$(UV) pip sync --quiet --python $(BIN)/python --require-hashes requirements/dev.txt
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation $(EDITABLE)
+	touch $@
+
+demo: .venv/ready
+	$(BIN)/amancay demo $(DEMO_ARGS)
+
+check: .venv/ready
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/amancay schema export --check schema.graphql
+
+test: check
+	$(BIN)/pytest -m "not slow and not statistics and not crash and not load"
+
+test-all: check
+	$(BIN)/pytest
+
+bench: .venv/ready
+	$(BIN)/python -m benchmarks.end_to_end
+
+format: .venv/ready
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+schema: .venv/ready
+	$(BIN)/amancay schema export --out schema.graphql
+
+# What each role installs, with hashes and without index addresses.
+lock:
+	$(COMPILE) requirements/bootstrap.in -o requirements/bootstrap.txt
+	$(COMPILE) client/pyproject.toml -o requirements/client.txt
+	$(COMPILE) engine/pyproject.toml storage/pyproject.toml worker/pyproject.toml -o requirements/worker.txt
+	$(COMPILE) pyproject.toml engine/pyproject.toml storage/pyproject.toml worker/pyproject.toml -o requirements/server.txt
+	$(COMPILE) pyproject.toml $(foreach room,$(ROOMS),$(room)/pyproject.toml) --all-extras --group dev --group build -o requirements/dev.txt
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache
