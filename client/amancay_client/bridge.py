@@ -9,12 +9,16 @@ from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from functools import cache, partial
 from queue import Empty, SimpleQueue
+from threading import Lock
 from typing import ParamSpec, TypeVar
 
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 INTERRUPT_SECONDS = 0.2
 """How long an interrupt may stay unnoticed where a waiting thread cannot be woken by one (Windows)."""
+
+_starting = Lock()
+"""Two threads that ask first at the same time shall not start two loops: a session lives on one."""
 
 T = TypeVar("T")
 M = TypeVar("M")
@@ -45,7 +49,9 @@ def follow(function: Callable[[Callable[[M], None]], Awaitable[T]], show: Callab
         show(message)
         return True
 
-    future = _portal().start_task_soon(function, lambda message: messages.put(partial(tell, message)))
+    with _starting:
+        portal = _portal()
+    future = portal.start_task_soon(function, lambda message: messages.put(partial(tell, message)))
     future.add_done_callback(lambda _: messages.put(stop))
     try:
         while running:
@@ -67,7 +73,7 @@ def _next(messages: "SimpleQueue[T]") -> T:
 @cache
 def _portal() -> BlockingPortal:
     stack = ExitStack()
-    portal = stack.enter_context(start_blocking_portal(name="amancay-client"))
+    portal = stack.enter_context(start_blocking_portal())
 
     def stop() -> None:
         portal.call(portal.stop, True)

@@ -18,8 +18,17 @@ import anyio
 from amancay_client.account import Server, User
 from amancay_client.budget import Budget
 from amancay_client.dataset import DatasetFacts, DatasetRecord, Datasets
-from amancay_client.errors import AmancayError, NotFound, StillRunning, refusal
-from amancay_client.execution import ExecutionFacts, ExecutionRecord, Executions, settled
+from amancay_client.errors import (
+    AmancayError,
+    Conflict,
+    NotFound,
+    ServerFault,
+    ServerUnreachable,
+    StillRunning,
+    again,
+    refusal,
+)
+from amancay_client.execution import ExecutionFacts, ExecutionRecord, Executions, ExecutionStatus, settled
 from amancay_client.frames import Table, read_table
 from amancay_client.progress import Bar
 from amancay_client.query import Estimate, QueryFacts, SqlQuestion
@@ -100,10 +109,16 @@ class AsyncExecution(ExecutionFacts):
     async def cancel(self) -> Self:
         """Stop it. If it has begun to read the data it is charged all the same.
 
-        Raises Conflict if it has ended.
+        Raises Conflict if it has ended otherwise.
         """
         answer = await self._connection.ask("cancel_execution", id=self.id)
-        self._see(ExecutionRecord.parse(accepted(answer["cancelExecution"], self._connection.url)))
+        try:
+            self._see(ExecutionRecord.parse(accepted(answer["cancelExecution"], self._connection.url)))
+        except Conflict:
+            # The answer to the first attempt may have got lost: then this one found it cancelled.
+            await self.refresh()
+            if self.status is not ExecutionStatus.CANCELLED:
+                raise
         return self
 
     async def _page(self, first: int, offset: int) -> Any:
@@ -169,7 +184,11 @@ class AsyncQuery(QueryFacts):
 
     async def submit(self, key: str) -> AsyncExecution:
         """Hand it in under an idempotency key and return at once."""
-        answer = await self._connection.ask("execute", input=self._input(key))
+        try:
+            answer = await self._connection.ask("execute", input=self._input(key))
+        except (ServerUnreachable, ServerFault) as error:
+            error.add_note(again(key))
+            raise
         return self._execution(answer["execute"])
 
     async def submit_dummy(self, rows: int, seed: int) -> AsyncExecution:

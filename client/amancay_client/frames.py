@@ -14,7 +14,7 @@ from amancay_client.errors import ServerFault
 if TYPE_CHECKING:
     import pandas as pd
 
-ROWS_PER_PAGE = 1000
+ROWS_PER_PAGE = 5000
 SHOWN_ROWS = 20
 KINDS: tuple[tuple[str, type[pl.DataType]], ...] = (
     ("int", pl.Int64),

@@ -24,7 +24,7 @@ from amancay_client.client import (
 )
 from amancay_client.dataset import DatasetFacts, Datasets
 from amancay_client.display import plain
-from amancay_client.errors import StillRunning, later
+from amancay_client.errors import StillRunning, again, later
 from amancay_client.execution import ExecutionFacts, ExecutionRecord, Executions, settled
 from amancay_client.frames import Table
 from amancay_client.progress import Bar
@@ -95,7 +95,7 @@ class Execution(ExecutionFacts):
     def cancel(self) -> Self:
         """Stop it. If it has begun to read the data it is charged all the same.
 
-        Raises Conflict if it has ended.
+        Raises Conflict if it has ended otherwise.
         """
         call(self._core.cancel)
         return self
@@ -143,7 +143,7 @@ class Query(QueryFacts):
         StillRunning.
         """
         key = idempotency_key or new_key()
-        with _interruptible(f"It may have been handed in; run(idempotency_key={key!r}) gives that very execution."):
+        with _interruptible(again(key)):
             execution = Execution(call(self._core.submit, key))
         if not wait:
             return execution

@@ -118,9 +118,13 @@ class Connection:
 
     def _stated(self, error: TransportQueryError) -> AmancayError:
         """What the server itself said: its first error, with the code among the extensions."""
-        first = error.errors[0] if error.errors else {}
-        extensions = first.get("extensions") or {}
-        return refusal({**extensions, "message": first.get("message")}, self.url)
+        match error.errors:
+            case [{"message": message, "extensions": {"code": _} as stated}, *_]:
+                return refusal({**stated, "message": message}, self.url)
+            case [{"message": message}, *_]:
+                return refusal({"message": message}, self.url)
+            case _:
+                return ServerFault(f"{self.url} does not speak GraphQL. Does the address end in /graphql?")
 
     def _fault(self, error: Exception) -> AmancayError:
         """What it means that no answer in GraphQL came back."""

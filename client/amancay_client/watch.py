@@ -5,7 +5,7 @@ from contextlib import aclosing
 
 import anyio
 
-from amancay_client.errors import NotFound, ServerUnreachable
+from amancay_client.errors import AmancayError, NotFound, ServerUnreachable, later
 from amancay_client.execution import ExecutionRecord
 from amancay_client.transport import Connection, SocketLost
 
@@ -55,7 +55,8 @@ class Watch:
                         self._see(ExecutionRecord.parse(update["execution"]))
                         if self._record.status.final:
                             return
-            except SocketLost:
+            except (SocketLost, AmancayError):
+                # Polling hears the same refusal if it stands, and does without a socket if only that was refused.
                 return
 
     async def _look(self) -> None:
@@ -64,8 +65,9 @@ class Watch:
         while not self._record.status.final:
             try:
                 self._see(await fetch_execution(self._connection, self._record.id))
-            except ServerUnreachable:
+            except ServerUnreachable as error:
                 if anyio.current_time() > patience_ends:
+                    error.add_note(later(self._record.id))
                     raise
                 await anyio.sleep(POLL_SECONDS)
             else:

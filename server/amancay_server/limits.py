@@ -6,8 +6,9 @@ names its limit.
 """
 
 import re
-from collections.abc import Iterable, MutableMapping
+from collections.abc import Iterable, Iterator, MutableMapping
 from functools import lru_cache
+from math import isfinite
 from typing import Any
 
 from amancay_schema.errors import ApiError
@@ -15,8 +16,10 @@ from graphql import (
     DirectiveNode,
     DocumentNode,
     FieldNode,
+    FloatValueNode,
     FragmentDefinitionNode,
     FragmentSpreadNode,
+    IntValueNode,
     OperationDefinitionNode,
     SelectionSetNode,
     ValidationContext,
@@ -148,11 +151,11 @@ def json_within_depth(text: str, max_depth: int) -> bool:
 # ---------------------------------------------------------------- GraphQL
 
 
-class _LimitPassed(ValidationAbortedError):
-    """Ends a validation at once: what is too large is not examined any further."""
+class _Refused(ValidationAbortedError):
+    """Ends a validation at once: what is refused here is not examined any further."""
 
-    def __init__(self, limit: str, message: str) -> None:
-        super().__init__(message, extensions=limit_exceeded(limit, message).extensions)
+    def __init__(self, refusal: ApiError) -> None:
+        super().__init__(refusal.message, extensions=refusal.extensions)
 
 
 @lru_cache(maxsize=8)
@@ -171,29 +174,43 @@ def limit_rule(limits: Limits) -> type[ValidationRule]:
 
 
 def check_document(document: DocumentNode, limits: Limits) -> None:
-    """Raises a validation error, naming the limit, if `document` is deeper or larger than `limits` allows."""
-    directives = _DirectiveCount()
-    visit(document, directives)
-    if directives.count > limits.max_directives:
-        raise _LimitPassed(
-            "maxDirectives", f"A document may have at most {limits.max_directives} directives."
-        )
+    """Raises a validation error if `document` passes one of `limits`, or holds a number that no float can hold."""
+    for refusal in _refusals(document, limits):
+        raise _Refused(refusal)
+
+
+def _refusals(document: DocumentNode, limits: Limits) -> Iterator[ApiError]:
+    contents = _Contents()
+    visit(document, contents)
+    if contents.directives > limits.max_directives:
+        yield limit_exceeded("maxDirectives", f"A document may use at most {limits.max_directives} directives.")
+    if not contents.finite:
+        yield ApiError("BAD_USER_INPUT", "Every number must be finite.")
     measure = _Measure(document)
     operations = [node for node in document.definitions if isinstance(node, OperationDefinitionNode)]
     extents = [measure.of(operation.selection_set) for operation in operations]
     if max((depth for depth, _ in extents), default=0) > limits.max_depth:
-        raise _LimitPassed("maxDepth", f"An operation may nest fields at most {limits.max_depth} deep.")
+        yield limit_exceeded("maxDepth", f"An operation may nest fields at most {limits.max_depth} deep.")
     if sum(aliases for _, aliases in extents) > limits.max_aliases:
-        raise _LimitPassed("maxAliases", f"A document may use at most {limits.max_aliases} aliases.")
+        yield limit_exceeded("maxAliases", f"A document may use at most {limits.max_aliases} aliases.")
 
 
-class _DirectiveCount(Visitor):
+class _Contents(Visitor):
+    """Counts directives, and finds the literals that the library would turn into infinity, such as 1e400."""
+
     def __init__(self) -> None:
         super().__init__()
-        self.count = 0
+        self.directives = 0
+        self.finite = True
 
     def enter_directive(self, _node: DirectiveNode, *_: object) -> None:
-        self.count += 1
+        self.directives += 1
+
+    def enter_float_value(self, node: FloatValueNode, *_: object) -> None:
+        self.finite &= isfinite(float(node.value))
+
+    def enter_int_value(self, node: IntValueNode, *_: object) -> None:
+        self.finite &= isfinite(float(node.value))
 
 
 class _Measure:
@@ -201,9 +218,7 @@ class _Measure:
 
     def __init__(self, document: DocumentNode) -> None:
         definitions: Iterable[object] = document.definitions
-        self._fragments = {
-            node.name.value: node for node in definitions if isinstance(node, FragmentDefinitionNode)
-        }
+        self._fragments = {node.name.value: node for node in definitions if isinstance(node, FragmentDefinitionNode)}
         self._known: dict[str, tuple[int, int]] = {}
 
     def of(self, selections: SelectionSetNode | None) -> tuple[int, int]:

@@ -44,20 +44,14 @@ class IdentitySettings(_Part):
     audience: str = Field(
         default="amancay", min_length=1, max_length=500, description="the `aud` that a token must be made for"
     )
-    algorithm: Literal["RS256", "ES256"] = Field(
-        default="RS256", description="the one signature algorithm accepted"
-    )
-    jwks_file: Path | None = Field(
-        default=None, description="file with the issuer's public keys, a JSON Web Key Set"
-    )
+    algorithm: Literal["RS256", "ES256"] = Field(default="RS256", description="the one signature algorithm accepted")
+    jwks_file: Path | None = Field(default=None, description="file with the issuer's public keys, a JSON Web Key Set")
 
 
 class WorkerSettings(_Part):
     """How queries are run."""
 
-    slots: int = Field(
-        default=2, ge=0, le=256, description="queries run at a time beside the server; 0 runs none here"
-    )
+    slots: int = Field(default=2, ge=0, le=256, description="queries run at a time beside the server; 0 runs none here")
     query_timeout_seconds: float = Field(default=60.0, gt=0, le=86_400, description="time a query may take")
     query_memory_bytes: int = Field(
         default=4 << 30, ge=256 << 20, le=1 << 42, description="address space a query's process may take"
@@ -66,17 +60,15 @@ class WorkerSettings(_Part):
         default=0.5, ge=0, le=60, description="results become visible at multiples of this; 0 turns that off"
     )
     lease_seconds: float = Field(
-        default=15.0, ge=1, le=3600, description="how long a claimed execution waits for a sign of life"
+        default=5.0, ge=1, le=3600, description="how long a claimed execution waits for a sign of life"
     )
     sweep_seconds: float = Field(
-        default=10.0, ge=0.1, le=3600, description="time between two sweeps after what a crash left behind"
+        default=5.0, ge=0.1, le=3600, description="time between two sweeps after what a crash left behind"
     )
 
 
 def _from_commas(value: Any) -> Any:
-    return (
-        tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
-    )
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
 
 class Settings(BaseSettings):
@@ -95,9 +87,11 @@ class Settings(BaseSettings):
     )
     host: str = Field(default="127.0.0.1", min_length=1, max_length=255, description="address to listen on")
     port: int = Field(default=8000, ge=0, le=65_535, description="TCP port to listen on; 0 takes a free one")
-    data_dir: Path = Field(
-        default=Path(".amancay"), description="directory for the demo's data, keys and database"
+    download_secret: SecretStr | None = Field(
+        default=None,
+        description="signs download paths; server processes that share a store share it, none makes one up",
     )
+    data_dir: Path = Field(default=Path(".amancay"), description="directory for the demo's data, keys and database")
     data_roots: Annotated[tuple[Path, ...], NoDecode] = Field(
         default=(), description="directories that file datasets may lie in, separated by commas"
     )

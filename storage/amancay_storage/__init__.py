@@ -1,1 +1,1 @@
-"""The only room that knows MongoDB: the ledger, executions, datasets and users. It hands out no raw document."""
+"""The only room that knows MongoDB: ledger, executions, datasets, users. It hands out no raw document."""

@@ -1,12 +1,14 @@
 """The accounts that a reservation draws on, and every statement that changes one.
 
-An account keeps its limit, what is spent, what is reserved, and its open reservations in one document, so that check
-and change are one update. A reservation draws on two: the researcher's grant and the dataset's cap.
+An account keeps its limit, what is spent, what is reserved, and its open reservations in one document, so
+that check and change are one update. A reservation draws on two: the researcher's grant and the dataset's
+cap.
 """
 
 from dataclasses import dataclass
 
 from amancay_engine.privacy import PrivacyLoss
+
 from amancay_storage.amount import PARTS, dump_loss, parse_loss
 from amancay_storage.driver import Document
 from amancay_storage.name import check_name
@@ -35,7 +37,7 @@ class Balance:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """Which account: the grant of a user on a dataset, or (without a user) the dataset's cap over all users."""
+    """The grant of a user on a dataset, or (without a user) the dataset's cap over all users."""
 
     user: str | None
     dataset: str
@@ -105,10 +107,8 @@ def reserving(account: Account, reservation: str, loss: PrivacyLoss) -> tuple[Do
     return matching, [{"$set": change}]
 
 
-def settling(
-    account_id: str, reservation: str, loss: PrivacyLoss, *, spend: bool
-) -> tuple[Document, Document]:
-    """The one update that ends a reservation: it matches only while the reservation is pending, hence only once."""
+def settling(account_id: str, reservation: str, loss: PrivacyLoss, *, spend: bool) -> tuple[Document, Document]:
+    """The one update that ends a reservation: it matches only while that is pending, hence only once."""
     amount = dump_loss(loss)
     change = {f"reserved.{part}": -amount[part] for part in PARTS}
     if spend:

@@ -3,9 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from bson import Int64
-
 from amancay_engine.privacy import PrivacyLoss
+from bson import Int64
 
 MAX_AMOUNT = 2**61
 """The largest part of a stored loss. Three of them still add up within 64 bits."""

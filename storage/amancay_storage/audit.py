@@ -1,15 +1,15 @@
 """The ledger's invariants, checked over one snapshot of the database.
 
-All reads see the same moment, so what is in motion does not look broken. One state in between is legal at any moment: a
-verdict is written and not yet applied to an account, whose reservation is then still pending.
+All reads see the same moment, so what is in motion does not look broken. One state in between is legal at any
+moment: a verdict is written and not yet applied to an account, whose reservation is then still pending.
 """
 
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
 
+from amancay_engine.privacy import NOTHING, PrivacyLoss
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorClientSession
 
-from amancay_engine.privacy import NOTHING, PrivacyLoss
 from amancay_storage.amount import parse_loss
 from amancay_storage.driver import Database, Document, now_minus
 from amancay_storage.layout import ACCOUNTS, ENTRIES, EXECUTIONS, RESULTS
@@ -25,9 +25,7 @@ class _Verdict:
     old: bool
 
 
-async def violations(
-    client: AsyncIOMotorClient[Document], database: Database, grace_seconds: float
-) -> list[str]:
+async def violations(client: AsyncIOMotorClient[Document], database: Database, grace_seconds: float) -> list[str]:
     """Every invariant that does not hold, in words. A verdict may wait `grace_seconds` to be applied."""
     async with await client.start_session(snapshot=True) as session:
         snapshot = _Snapshot(database, session)
@@ -52,7 +50,7 @@ class _Snapshot:
     async def posted(self) -> dict[str, PrivacyLoss]:
         """For each account, the sum of the COMMIT entries that name it."""
         total = {part: {"$sum": f"$loss.{part}"} for part in ("epsilon_nano", "delta_atto")}
-        steps = [
+        steps: list[Document] = [
             {"$match": {"kind": "COMMIT"}},
             {"$unwind": "$accounts"},
             {"$group": {"_id": "$accounts", **total}},
@@ -67,7 +65,7 @@ class _Snapshot:
     async def verdicts(self, reservations: list[str], grace_seconds: float) -> dict[str, _Verdict]:
         """The verdicts on these reservations, where there are any."""
         old = {"old": {"$lt": ["$at", now_minus(grace_seconds)]}}
-        steps = [{"$match": {"_id": {"$in": reservations}}}, {"$set": old}]
+        steps: list[Document] = [{"$match": {"_id": {"$in": reservations}}}, {"$set": old}]
         return {
             row["_id"]: _Verdict(kind=row["kind"], loss=parse_loss(row["loss"]), old=row["old"])
             async for row in self._rows(ENTRIES, steps)
@@ -83,9 +81,7 @@ class _Snapshot:
         }
         for words, rule in rules.items():
             ended = {"kind": "PRIVATE", "stage": "ENDED"}
-            async for row in self._rows(
-                EXECUTIONS, [{"$match": ended}, {"$lookup": entry}, {"$match": rule}, *_BRIEF]
-            ):
+            async for row in self._rows(EXECUTIONS, [{"$match": ended}, {"$lookup": entry}, {"$match": rule}, *_BRIEF]):
                 yield f"execution {row['_id']}: {words}"
         key = {"result": {"$concat": ["$_id", "/", {"$toString": "$sealed_attempt"}]}}
         only_id = [{"$project": {"_id": True}}]
@@ -97,7 +93,7 @@ class _Snapshot:
             "as": "found",
         }
         succeeded = {"$match": {"status": "SUCCEEDED"}}
-        missing = [succeeded, {"$set": key}, {"$lookup": result}, {"$match": {"found": []}}, *_BRIEF]
+        missing: list[Document] = [succeeded, {"$set": key}, {"$lookup": result}, {"$match": {"found": []}}, *_BRIEF]
         async for row in self._rows(EXECUTIONS, missing):
             yield f"execution {row['_id']}: succeeded without a result"
 

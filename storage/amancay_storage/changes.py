@@ -29,7 +29,7 @@ class GrantChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resync:
-    """From here on nothing is missed; what changed before may have been. Whoever follows something reads it anew."""
+    """From here on nothing is missed; what changed before may have been, and is to be read anew."""
 
 
 Change = ExecutionRecord | GrantChange | Resync
@@ -43,24 +43,24 @@ class Changes:
         self._database = database
 
     async def stream(self) -> AsyncIterator[Change]:
-        """Visible changes as they happen, each with the latest state of what changed; ends only with its reader.
+        """Visible changes as they happen, each with the latest state; ends only with its reader.
 
-        The first item is a `Resync`: the stream stands. It goes on by itself after a lost connection; if changes may
-        have been missed, another `Resync` says so. The same state may come twice.
+        The first item is a `Resync`: the stream stands. It goes on by itself after a lost connection; if
+        changes may have been missed, another `Resync` says so. The same state may come twice.
         """
         token: Token = None
         while True:
             try:
                 async with self._watch(token) as stream:
                     if token is None:
-                        token = stream.resume_token
                         yield Resync()
-                    while stream.alive:
-                        document = await stream.try_next()
+                    try:
+                        async for event in stream:
+                            change = _parse(event)
+                            if change is not None:
+                                yield change
+                    finally:
                         token = stream.resume_token
-                        change = None if document is None else _parse(document)
-                        if change is not None:
-                            yield change
                 token = None  # the database itself was dropped
             except OperationFailure:
                 token = None  # the token is too old to resume from
@@ -74,7 +74,7 @@ class Changes:
         )
 
 
-# An execution's change is visible if its revision grew; of an account every update is, and its creation is not.
+# An execution's change is visible if its revision grew; of an account every update is.
 _VISIBLE: list[Document] = [
     {
         "$match": {

@@ -13,6 +13,7 @@ from amancay_storage.driver import Database, Document, guarded
 from amancay_storage.executions import Executions
 from amancay_storage.layout import apply_layout
 from amancay_storage.ledger import Ledger
+from amancay_storage.settlement import Settlement
 from amancay_storage.users import Users
 
 SELECTION_MILLISECONDS = 5000
@@ -20,7 +21,7 @@ SELECTION_MILLISECONDS = 5000
 
 
 class Store:
-    """The admin store. Writes are acknowledged once a majority has them on disk; reads see only such writes."""
+    """The admin store. A write is acknowledged once a majority has it on disk; reads see only such writes."""
 
     def __init__(self, client: AsyncIOMotorClient[Document], database: str) -> None:
         self._client = client
@@ -28,7 +29,8 @@ class Store:
         self.users = Users(self._database)
         self.datasets = Datasets(self._database)
         self.ledger = Ledger(client, self._database)
-        self.executions = Executions(self._database, self.ledger)
+        self.settlement = Settlement(self._database, self.ledger)
+        self.executions = Executions(self._database, self.ledger, self.settlement)
         self.changes = Changes(self._database)
 
     @classmethod
@@ -54,7 +56,7 @@ class Store:
 
     @guarded
     async def prepare(self) -> None:
-        """Makes collections, validators and indexes; again, and from several processes at once, changes nothing.
+        """Makes collections, validators and indexes; again, or from several processes, changes nothing.
 
         Raises:
             Conflict: if a newer version of the software has prepared this database.

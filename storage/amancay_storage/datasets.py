@@ -7,6 +7,7 @@ from typing import Any
 from amancay_engine.metadata import TableMetadata, dump_metadata, parse_metadata
 from amancay_engine.query import Library
 from amancay_engine.sources import Source, dump_source, parse_source
+
 from amancay_storage.driver import Database, Document, guarded, insert_once
 from amancay_storage.errors import Conflict
 from amancay_storage.layout import ACCOUNTS, DATASET_VERSIONS, DATASETS
@@ -16,7 +17,7 @@ from amancay_storage.page import Page, after_name, check_first, name_cursor, pag
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatasetRecord:
-    """One version of a dataset. Versions never change: an execution is answered by the one it was asked of."""
+    """One version of a dataset. It never changes: an execution is answered by the version it was asked of."""
 
     name: str
     description: str | None
@@ -29,8 +30,8 @@ class DatasetRecord:
 class Datasets:
     """The datasets of this server and their history.
 
-    The current version stands in `datasets`. Before it is replaced, it is copied to `versions`, so that at any moment
-    every version that ever was current can be read.
+    The current version stands in `datasets`. Before it is replaced, it is copied to `versions`, so that at
+    any moment every version that ever was current can be read.
     """
 
     def __init__(self, database: Database) -> None:
@@ -86,7 +87,7 @@ class Datasets:
         libraries: tuple[Library, ...],
         actor: str,
     ) -> DatasetRecord:
-        """Makes the dataset, or a new version of it if anything differs; the same content again changes nothing.
+        """Makes the dataset, or a new version if anything differs; the same content changes nothing.
 
         Raises:
             BadName: if it is not a name.
@@ -126,9 +127,7 @@ class Datasets:
         names = [account["dataset"] for account in await accounts.limit(check_first(first) + 1).to_list(None)]
         found = {document["_id"]: document async for document in self._datasets.find({"_id": {"$in": names}})}
         page = page_of([{"name": name} for name in names], first, after, parse=_name, cursor=_cursor)
-        shown = [
-            (name, cursor) for name, cursor in zip(page.items, page.cursors, strict=True) if name in found
-        ]
+        shown = [(name, cursor) for name, cursor in zip(page.items, page.cursors, strict=True) if name in found]
         return Page(
             items=tuple(_parse(found[name]) for name, _ in shown),
             cursors=tuple(cursor for _, cursor in shown),
@@ -145,9 +144,7 @@ class Datasets:
             BadCursor: if `after` is not a cursor of this list.
         """
         query = {} if after is None else {"_id": {"$gt": after_name(after)}}
-        documents = (
-            await self._datasets.find(query).sort("_id", 1).limit(check_first(first) + 1).to_list(None)
-        )
+        documents = await self._datasets.find(query).sort("_id", 1).limit(check_first(first) + 1).to_list(None)
         return page_of(documents, first, after, parse=_parse, cursor=_cursor)
 
 

@@ -7,7 +7,8 @@ StorageRefusal                the store works and says no; nothing was changed
 ├── LimitExceeded             more than a named bound allows
 ├── BadName                   not a name that a user or dataset may have
 └── BadCursor                 not a cursor that this list has given out
-StoreUnavailable              the database cannot be reached, or broke off: what was asked may or may not be done,
+StoreUnavailable              the database cannot be reached, or broke off: what was asked may or may not be
+done,
                               and asking again is safe
 """
 

@@ -9,6 +9,7 @@ from typing import Any
 from amancay_engine.privacy import NOTHING, PrivacyLoss
 from amancay_engine.query import Library
 from amancay_engine.release import Accuracy, Mechanism
+
 from amancay_storage.amount import dump_loss, parse_loss, storable
 from amancay_storage.driver import Document
 from amancay_storage.errors import LimitExceeded
@@ -38,8 +39,8 @@ class Status(StrEnum):
 class Stage(StrEnum):
     """The inner life, which the world does not see.
 
-    RESERVING -> QUEUED -> RUNNING -> SETTLING -> ENDED. A submission that lost its budget or its process is DROPPED and
-    then deleted. From SETTLING on the outcome is fixed.
+    RESERVING -> QUEUED -> RUNNING -> SETTLING -> ENDED. A submission that lost its budget or its process is
+    DROPPED and then deleted. From SETTLING on the outcome is fixed.
     """
 
     RESERVING = "RESERVING"
@@ -53,6 +54,9 @@ class Stage(StrEnum):
 HIDDEN = (Stage.RESERVING.value, Stage.DROPPED.value)
 ACTIVE = (Stage.RESERVING.value, Stage.QUEUED.value, Stage.RUNNING.value, Stage.SETTLING.value)
 CANCELLED_CODE = "CANCELLED"
+MAX_ATTEMPTS = 3
+LEASE_IS_OVER: Document = {"$lte": ["$lease_until", "$$NOW"]}
+"""The condition, by the database's clock, that the worker of a running execution is lost."""
 END_TEXT = {Status.SUCCEEDED: "Done", Status.FAILED: "Failed", Status.CANCELLED: "Cancelled"}
 
 
@@ -127,9 +131,7 @@ class ExecutionFilter:
     def query(self) -> Document:
         """The filter as the database reads it."""
         found: Document = {"stage": {"$nin": HIDDEN}}
-        found |= {
-            key: value for key, value in (("user", self.user), ("dataset", self.dataset)) if value is not None
-        }
+        found |= {key: value for key, value in (("user", self.user), ("dataset", self.dataset)) if value is not None}
         if self.kind is not None:
             found["kind"] = self.kind.value
         for key, values in (("status", self.status), ("library", self.library)):
@@ -159,9 +161,7 @@ def dump_submission(submission: Submission) -> Document:
     """
     query = json.dumps(submission.query)
     if len(query.encode()) > MAX_QUERY_BYTES or len(submission.idempotency_key or "") > MAX_KEY:
-        raise LimitExceeded(
-            "query", f"A query has at most {MAX_QUERY_BYTES} bytes, its key {MAX_KEY} characters."
-        )
+        raise LimitExceeded("query", f"A query has at most {MAX_QUERY_BYTES} bytes, its key {MAX_KEY} characters.")
     if not storable(submission.loss):
         raise LimitExceeded("loss", "The privacy loss is too large.")
     return {
@@ -236,6 +236,11 @@ def parse_execution(document: Document) -> ExecutionRecord:
 def parse_mechanisms(document: Document) -> tuple[Mechanism, ...]:
     """The mechanisms in an execution's document, for its ledger entry."""
     return tuple(Mechanism(**item) for item in document["mechanisms"])
+
+
+def dump_outcome(outcome: Outcome) -> Document:
+    """The sub-document of an outcome."""
+    return {"status": outcome.status.value, "code": outcome.code}
 
 
 def dump_knowledge(accuracy: tuple[Accuracy, ...], mechanisms: tuple[Mechanism, ...]) -> Document:

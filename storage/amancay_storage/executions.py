@@ -1,26 +1,25 @@
 """The life of executions: submitted, claimed, opened, sealed, settled.
 
-Every step is one conditional update, so any number of servers and workers may take it, die in it and repeat it. The
-attempt's number is the fence: a worker that has lost its lease changes nothing any more.
+Every step is one conditional update, so any number of servers and workers may take it, die in it and repeat
+it. The attempt's number is the fence: a worker that has lost its lease changes nothing any more.
 """
 
 import asyncio
 from collections.abc import Sequence
 
+from amancay_engine.release import Accuracy, Mechanism, Release
 from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
-from amancay_engine.errors import FailureCode
-from amancay_engine.privacy import NOTHING
-from amancay_engine.release import Accuracy, Mechanism, Release
-from amancay_storage.amount import dump_loss, parse_loss, storable
-from amancay_storage.driver import Database, Document, guarded, insert_once, now_minus, now_plus
+from amancay_storage.amount import storable
+from amancay_storage.driver import Database, Document, guarded, insert_once, now_plus
 from amancay_storage.errors import Conflict, LimitExceeded, NotFound, StorageRefusal, StoreUnavailable
 from amancay_storage.execution import (
     ACTIVE,
     CANCELLED_CODE,
-    END_TEXT,
     HIDDEN,
+    LEASE_IS_OVER,
+    MAX_ATTEMPTS,
     ExecutionFilter,
     ExecutionRecord,
     Kind,
@@ -30,14 +29,15 @@ from amancay_storage.execution import (
     StoredResult,
     Submission,
     dump_knowledge,
+    dump_outcome,
     dump_submission,
     parse_execution,
-    parse_mechanisms,
     parse_result,
 )
 from amancay_storage.layout import EXECUTIONS, RESULTS
 from amancay_storage.ledger import Ledger
 from amancay_storage.page import Page, check_first, older_than, page_of, time_cursor
+from amancay_storage.settlement import Settlement
 
 __all__ = [
     "ExecutionFilter",
@@ -50,36 +50,35 @@ __all__ = [
     "Submission",
 ]
 
-MAX_ATTEMPTS = 3
 MAX_ACTIVE_PER_USER = 100
 MAX_RESULT_BYTES = 12 * 1024 * 1024
-MAX_SWEPT = 500
-"""How many executions one sweep looks at, of each kind of leftover."""
 SUBMIT_ATTEMPTS = 5
 SETTLED_WITHIN_SECONDS = 3.0
 POLL_SECONDS = 0.03
+GIVEN_UP = "the submission took too long and was given up"
 
 
 class Executions:
     """The executions of this server."""
 
-    def __init__(self, database: Database, ledger: Ledger) -> None:
+    def __init__(self, database: Database, ledger: Ledger, settlement: Settlement) -> None:
         self._executions = database[EXECUTIONS]
         self._results = database[RESULTS]
         self._ledger = ledger
+        self._settlement = settlement
 
     @guarded
     async def submit(self, submission: Submission) -> tuple[ExecutionRecord, bool]:
         """Reserves the loss and queues the execution; nothing is left behind by a refusal.
 
-        The same id, or the same idempotency key of the same user, answers with the execution that is there, and
-        False.
+        The same id, or the same idempotency key of the same user, answers with the execution that is there,
+        and False.
 
         Raises:
             NotFound: if there is no grant on the dataset, or no cap.
-            BadName, LimitExceeded: if something is too large, or too many executions of the user are under way.
-            Conflict: if the key has been used for something else.
-            BudgetExceeded: if the loss does not fit into what remains.
+            BadName, LimitExceeded: if something is too large, or too many executions of the user are under
+            way. Conflict: if the key has been used for something else. BudgetExceeded: if the loss does not
+            fit into what remains.
         """
         if submission.kind is Kind.PRIVATE and not storable(submission.loss):
             await self._ledger.reserve(submission.id, submission.user, submission.dataset, submission.loss)
@@ -119,9 +118,9 @@ class Executions:
         try:
             await self._check_active(submission.user)
             if submission.kind is Kind.PRIVATE:
-                await self._ledger.reserve(
-                    submission.id, submission.user, submission.dataset, submission.loss
-                )
+                await self._ledger.reserve(submission.id, submission.user, submission.dataset, submission.loss)
+        except Conflict:
+            raise StoreUnavailable(GIVEN_UP) from None  # the sweeper has voided the reservation before it was made
         except StorageRefusal:
             await self._executions.delete_one({"_id": submission.id, "stage": Stage.RESERVING})
             raise
@@ -130,21 +129,17 @@ class Executions:
             {"$set": {"stage": Stage.QUEUED}, "$inc": {"revision": 1}},
         )
         if document is None:
-            # The sweeper took this process for dead, and the budget back; it may have come before the reservation.
+            # The sweeper took this process for dead, and the budget back; it may have come before the
+            # reservation.
             if submission.kind is Kind.PRIVATE:
                 await self._ledger.void(submission.id, submission.user, submission.dataset, submission.loss)
-            raise StoreUnavailable("the submission took too long and was given up")
+            raise StoreUnavailable(GIVEN_UP)
         return parse_execution(document)
 
     async def _check_active(self, user: str) -> None:
         active = {"user": user, "stage": {"$in": ACTIVE}}
-        if (
-            await self._executions.count_documents(active, limit=MAX_ACTIVE_PER_USER + 1)
-            > MAX_ACTIVE_PER_USER
-        ):
-            raise LimitExceeded(
-                "executions", f"At most {MAX_ACTIVE_PER_USER} executions of a user may be under way."
-            )
+        if await self._executions.count_documents(active, limit=MAX_ACTIVE_PER_USER + 1) > MAX_ACTIVE_PER_USER:
+            raise LimitExceeded("executions", f"At most {MAX_ACTIVE_PER_USER} executions of a user may be under way.")
 
     @guarded
     async def claim(self, worker: str, lease_seconds: float) -> ExecutionRecord | None:
@@ -152,7 +147,7 @@ class Executions:
 
         The record's `attempt` is the fence that every later call must name.
         """
-        lost = {"stage": Stage.RUNNING, "attempt": {"$lt": MAX_ATTEMPTS}, "$expr": _LEASE_IS_OVER}
+        lost = {"stage": Stage.RUNNING, "attempt": {"$lt": MAX_ATTEMPTS}, "$expr": LEASE_IS_OVER}
         change = {
             "stage": Stage.RUNNING,
             "status": Status.RUNNING,
@@ -212,14 +207,14 @@ class Executions:
         Raises:
             LimitExceeded: if the result is larger than 12 MiB.
         """
-        if outcome.status is Status.SUCCEEDED and result is None:
-            raise ValueError("success needs a result")
-        if outcome.status is Status.SUCCEEDED and result is not None:
-            if await self._executions.find_one({**_running(id, attempt), "outcome": None}, {"_id": True}):
-                await self._keep(id, attempt, result)
+        if (outcome.status is Status.SUCCEEDED) != (result is not None):
+            raise ValueError("success has a result, and nothing else has one")
+        ours = {**_running(id, attempt), "outcome": None}
+        if result is not None and await self._executions.find_one(ours, {"_id": True}):
+            await self._keep(id, attempt, result)
         sealed = await self._executions.update_one(
-            {**_running(id, attempt), "outcome": None},
-            {"$set": {"outcome": _dump_outcome(outcome), "sealed_attempt": attempt}},
+            ours,
+            {"$set": {"outcome": dump_outcome(outcome), "sealed_attempt": attempt}},
         )
         if sealed.matched_count:
             return True
@@ -240,63 +235,32 @@ class Executions:
 
     async def _is_sealed_by(self, id: str, attempt: int) -> bool:
         """True if this attempt's outcome stands; otherwise its result is deleted."""
-        document = await self._executions.find_one(
-            {"_id": id}, {"sealed_attempt": True, "cancel_asked": True}
-        )
+        document = await self._executions.find_one({"_id": id}, {"sealed_attempt": True, "cancel_asked": True})
         if document is not None and document["sealed_attempt"] == attempt and not document["cancel_asked"]:
             return True
         await self._results.delete_one({"_id": f"{id}/{attempt}"})
         return False
 
-    @guarded
     async def settle(self, id: str) -> ExecutionRecord:
         """Charges what was read, gives back what was not, and only then shows the outcome.
 
-        May be called by anybody, at any time, any number of times: an execution without an outcome, or with one that
-        is shown already, is returned as it is.
-
-        Raises:
-            NotFound: if there is no such execution.
+        As `Settlement.settle`: may be called by anybody, at any time, any number of times.
         """
-        waiting = {"_id": id, "stage": {"$in": [Stage.QUEUED, Stage.RUNNING]}, "outcome": {"$ne": None}}
-        document = await self._move(waiting, {"$set": {"stage": Stage.SETTLING}}) or await self._read(id)
-        if document["stage"] != Stage.SETTLING:
-            return parse_execution(document)
-        await self._charge(document)
-        await self._drop_results(document)
-        return parse_execution(
-            await self._move({"_id": id, "stage": Stage.SETTLING}, _ending(document)) or await self._read(id)
-        )
-
-    async def _charge(self, document: Document) -> None:
-        if document["kind"] != Kind.PRIVATE:
-            return
-        who = document["_id"], document["user"], document["dataset"], parse_loss(document["cost"])
-        if document["opened"]:
-            await self._ledger.commit(*who, mechanisms=parse_mechanisms(document))
-        else:
-            await self._ledger.void(*who)
-
-    async def _drop_results(self, document: Document) -> None:
-        """Deletes what will never be shown: results of lost attempts, and of a run that did not succeed."""
-        unwanted: Document = {"execution": document["_id"]}
-        if document["outcome"]["status"] == Status.SUCCEEDED:
-            unwanted["_id"] = {"$ne": f"{document['_id']}/{document['sealed_attempt']}"}
-        await self._results.delete_many(unwanted)
+        return await self._settlement.settle(id)
 
     @guarded
     async def cancel(self, id: str, user: str) -> ExecutionRecord:
-        """Asks for the end of an execution. One that waits ends at once; one that runs, soon, even if it had finished
+        """Asks for the end of an execution.
+
+        One that waits ends at once; one that runs, soon, even if it had finished
         unseen; what private data was read for stays paid. One that has ended is returned as it is.
 
         Raises:
             NotFound: if the user has no such execution.
         """
-        outcome = _dump_outcome(Outcome(status=Status.CANCELLED, code=CANCELLED_CODE))
+        outcome = dump_outcome(Outcome(status=Status.CANCELLED, code=CANCELLED_CODE))
         asked = {"$set": {"outcome": outcome, "cancel_asked": True}}
-        document = await self._move(
-            {"_id": id, "user": user, "stage": {"$in": [Stage.QUEUED, Stage.RUNNING]}}, asked
-        )
+        document = await self._move({"_id": id, "user": user, "stage": {"$in": [Stage.QUEUED, Stage.RUNNING]}}, asked)
         if document is None:
             document = await self._read(id)
             if document["user"] != user:
@@ -312,9 +276,7 @@ class Executions:
     @guarded
     async def result(self, id: str) -> StoredResult | None:
         """The release of an execution that has succeeded, or None."""
-        done = await self._executions.find_one(
-            {"_id": id, "status": Status.SUCCEEDED}, {"sealed_attempt": True}
-        )
+        done = await self._executions.find_one({"_id": id, "status": Status.SUCCEEDED}, {"sealed_attempt": True})
         if done is None:
             return None
         document: Document | None = await self._results.find_one({"_id": f"{id}/{done['sealed_attempt']}"})
@@ -332,9 +294,7 @@ class Executions:
         if after is not None:
             query |= older_than(after, time_field="submitted_at")
         newest = [("submitted_at", -1), ("_id", -1)]
-        documents = (
-            await self._executions.find(query).sort(newest).limit(check_first(first) + 1).to_list(None)
-        )
+        documents = await self._executions.find(query).sort(newest).limit(check_first(first) + 1).to_list(None)
         return page_of(
             documents,
             first,
@@ -342,48 +302,6 @@ class Executions:
             parse=parse_execution,
             cursor=lambda it: time_cursor(it["submitted_at"], it["_id"]),
         )
-
-    async def unsettled(self) -> list[str]:
-        """Executions with an outcome that nobody is about to show: their settling broke off, or their worker is lost."""
-        orphaned = {
-            "outcome": {"$ne": None},
-            "$or": [{"stage": Stage.QUEUED}, {"stage": Stage.RUNNING, "$expr": _LEASE_IS_OVER}],
-        }
-        return await self._ids({"$or": [{"stage": Stage.SETTLING}, orphaned]})
-
-    async def give_up(self) -> int:
-        """Fails the executions whose worker was lost as often as is allowed; returns how many."""
-        spent = {
-            "stage": Stage.RUNNING,
-            "outcome": None,
-            "attempt": {"$gte": MAX_ATTEMPTS},
-            "$expr": _LEASE_IS_OVER,
-        }
-        outcome = _dump_outcome(Outcome(status=Status.FAILED, code=FailureCode.INTERNAL))
-        return int((await self._executions.update_many(spent, {"$set": {"outcome": outcome}})).modified_count)
-
-    async def drop_abandoned(self, grace_seconds: float) -> int:
-        """Ends submissions whose process died before it had queued them; returns how many."""
-        old = {"$expr": {"$lte": ["$submitted_at", now_minus(grace_seconds)]}}
-        abandoned = await self._ids({"stage": {"$in": HIDDEN}, **old})
-        for id in abandoned:
-            # A slow submission finds this done and gives up: either it queues, or it is dropped.
-            document = await self._move(
-                {"_id": id, "stage": {"$in": HIDDEN}}, {"$set": {"stage": Stage.DROPPED}}
-            )
-            if document is not None:
-                await self._charge(document)
-                await self._executions.delete_one({"_id": id, "stage": Stage.DROPPED})
-        return len(abandoned)
-
-    async def opened(self, ids: Sequence[str]) -> dict[str, bool | None]:
-        """Of each execution that exists: whether it has read private data; None while that is not yet decided."""
-        found = self._executions.find({"_id": {"$in": list(ids)}}, {"stage": True, "opened": True})
-        return {it["_id"]: it["opened"] if it["stage"] == Stage.ENDED else None async for it in found}
-
-    async def _ids(self, query: Document) -> list[str]:
-        found = self._executions.find(query, {"_id": True}).limit(MAX_SWEPT)
-        return [document["_id"] async for document in found]
 
     async def _move(self, query: Document, change: Document | list[Document]) -> Document | None:
         document: Document | None = await self._executions.find_one_and_update(
@@ -398,29 +316,5 @@ class Executions:
         return document
 
 
-_LEASE_IS_OVER: Document = {"$lte": ["$lease_until", "$$NOW"]}
-
-
 def _running(id: str, attempt: int) -> Document:
     return {"_id": id, "attempt": attempt, "stage": Stage.RUNNING}
-
-
-def _dump_outcome(outcome: Outcome) -> Document:
-    return {"status": outcome.status.value, "code": outcome.code}
-
-
-def _ending(document: Document) -> list[Document]:
-    """The last change of an execution, which shows its outcome."""
-    status = Status(document["outcome"]["status"])
-    charged = document["kind"] == Kind.PRIVATE and document["opened"]
-    change: Document = {
-        "stage": Stage.ENDED,
-        "status": status,
-        "code": document["outcome"]["code"],
-        "charged": "$cost" if charged else dump_loss(NOTHING),
-        "has_result": status is Status.SUCCEEDED,
-        "stage_text": END_TEXT[status],
-        "finished_at": "$$NOW",
-        "revision": {"$add": ["$revision", 1]},
-    }
-    return [{"$set": change | ({"fraction": 1.0} if status is Status.SUCCEEDED else {})}]

@@ -1,4 +1,4 @@
-"""Collections, the validators that MongoDB itself enforces, and the indexes. Applying it again changes nothing."""
+"""Collections, the validators that MongoDB itself enforces, and the indexes."""
 
 from typing import Any
 
@@ -117,9 +117,7 @@ async def apply_layout(database: Database) -> None:
     """
     meta = await database[META].find_one({"_id": "schema"})
     if meta is not None and meta["version"] > SCHEMA_VERSION:
-        raise Conflict(
-            f"This database has schema {meta['version']}; this software knows up to {SCHEMA_VERSION}."
-        )
+        raise Conflict(f"This database has schema {meta['version']}; this software knows up to {SCHEMA_VERSION}.")
     for name, validator in VALIDATORS.items():
         await _validated(database, name, validator)
     for name, indexes in INDEXES.items():

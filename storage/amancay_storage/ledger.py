@@ -1,8 +1,9 @@
 """The ledger: limits, reservations, and the append-only entries that decide what became of each.
 
-A reservation is *pending* in two accounts, then *posted* (a COMMIT entry) or *voided* (a VOID entry). The entry's id
-is the reservation's and it is inserted before any account is touched, so there is one verdict, once; applying it to an
-account takes the pending element out in the same update, so that happens once too. Every call may be repeated.
+A reservation is *pending* in two accounts, then *posted* (a COMMIT entry) or *voided* (a VOID entry). The
+entry's id is the reservation's and it is inserted before any account is touched, so there is one verdict,
+once; applying it to an account takes the pending element out in the same update, so that happens once too.
+Every call may be repeated.
 
 When several refusals apply, the order is: existence, input, conflict, limits, budget.
 """
@@ -12,11 +13,11 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from amancay_engine.privacy import PrivacyLoss
+from amancay_engine.release import Mechanism
 from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo import ReturnDocument
 
-from amancay_engine.privacy import PrivacyLoss
-from amancay_engine.release import Mechanism
 from amancay_storage.account import Account, Balance, empty, granting, parse_balance, reserving, settling
 from amancay_storage.amount import dump_loss, parse_loss, smaller_parts, storable
 from amancay_storage.audit import violations
@@ -124,6 +125,13 @@ class Ledger:
         return await self._balance(Account(user=user, dataset=dataset))
 
     @guarded
+    async def balances(self, user: str, datasets: Sequence[str]) -> dict[str, Balance]:
+        """The balances of the user's grants on those of the datasets where there is one, in one look-up."""
+        query: Document = {"kind": "grant", "user": user, "dataset": {"$in": list(datasets)}, "active": True}
+        found = self._accounts.find(query, {"pending": False})
+        return {document["dataset"]: parse_balance(document) async for document in found}
+
+    @guarded
     async def cap(self, dataset: str) -> Balance | None:
         """The balance of the dataset's cap, or None without one."""
         return await self._balance(Account(user=None, dataset=dataset))
@@ -139,13 +147,9 @@ class Ledger:
         query: Document = {"kind": "grant", "user": user, "active": True}
         if after is not None:
             query["dataset"] = {"$gt": after_name(after)}
-        found = (
-            self._accounts.find(query, {"pending": False}).sort("dataset", 1).limit(check_first(first) + 1)
-        )
+        found = self._accounts.find(query, {"pending": False}).sort("dataset", 1).limit(check_first(first) + 1)
         documents = await found.to_list(None)
-        return page_of(
-            documents, first, after, parse=parse_grant, cursor=lambda it: name_cursor(it["dataset"])
-        )
+        return page_of(documents, first, after, parse=parse_grant, cursor=lambda it: name_cursor(it["dataset"]))
 
     @guarded
     async def reserve(self, reservation: str, user: str, dataset: str, loss: PrivacyLoss) -> None:
@@ -158,7 +162,7 @@ class Ledger:
             BudgetExceeded: if the loss does not fit; nothing is left reserved.
         """
         grant, cap = Account(user=user, dataset=dataset), Account(user=None, dataset=dataset)
-        if await self._entries.find_one({"_id": reservation}, {"_id": True}) is not None:
+        if await self._is_settled(reservation):
             raise Conflict("This reservation has been settled already.")
         await self._take(grant, reservation, loss, both=(grant, cap))
         try:
@@ -185,10 +189,9 @@ class Ledger:
         """
         accounts = _pair(user, dataset)
         held = {"pending": {"$elemMatch": {"id": reservation, **dump_loss(loss)}}}
-        if await self._accounts.count_documents({"_id": {"$in": accounts}, **held}) < len(accounts):
-            # Either never reserved, or a repeat: then the entry is there.
-            if await self._entries.find_one({"_id": reservation}, {"_id": True}) is None:
-                raise NotFound("There is no such reservation.")
+        pending = await self._accounts.count_documents({"_id": {"$in": accounts}, **held})
+        if pending < len(accounts) and not await self._is_settled(reservation):
+            raise NotFound("There is no such reservation.")
         entry = self._verdict(EntryKind.COMMIT, reservation, user, dataset, loss)
         await self._post({**entry, "mechanisms": [asdict(mechanism) for mechanism in mechanisms]})
 
@@ -202,9 +205,7 @@ class Ledger:
         await self._post(self._verdict(EntryKind.VOID, reservation, user, dataset, loss))
 
     @guarded
-    async def entries(
-        self, user: str | None, dataset: str, first: int, after: str | None
-    ) -> Page[LedgerEntry]:
+    async def entries(self, user: str | None, dataset: str, first: int, after: str | None) -> Page[LedgerEntry]:
         """The entries of the user's grant on the dataset (without a user: of its cap), the newest first.
 
         Raises:
@@ -216,9 +217,7 @@ class Ledger:
             query |= older_than(after, time_field="at")
         found = self._entries.find(query).sort([("at", -1), ("_id", -1)]).limit(check_first(first) + 1)
         documents = await found.to_list(None)
-        return page_of(
-            documents, first, after, parse=_parse_entry, cursor=lambda it: time_cursor(it["at"], it["_id"])
-        )
+        return page_of(documents, first, after, parse=_parse_entry, cursor=lambda it: time_cursor(it["at"], it["_id"]))
 
     @guarded
     async def check(self, *, grace_seconds: float = 10.0) -> list[str]:
@@ -246,7 +245,7 @@ class Ledger:
 
     @guarded
     async def settle_orphan(self, orphan: OldReservation, *, opened: bool) -> None:
-        """Ends a reservation whose execution is gone or has ended: by its verdict, or if there is none, by `opened`."""
+        """Ends a reservation whose execution is gone or has ended: by its verdict, else by `opened`."""
         entry: Document | None = await self._entries.find_one({"_id": orphan.id})
         if entry is not None:
             await self._apply(entry)
@@ -333,9 +332,7 @@ class Ledger:
             raise NotFound(f"There is no dataset {accounts[0].dataset!r} with a budget for this query.")
         return smaller_parts(balances[0].remaining, balances[1].remaining)
 
-    def _verdict(
-        self, kind: EntryKind, reservation: str, user: str, dataset: str, loss: PrivacyLoss
-    ) -> Document:
+    def _verdict(self, kind: EntryKind, reservation: str, user: str, dataset: str, loss: PrivacyLoss) -> Document:
         return {
             "_id": reservation,
             "kind": kind.value,
@@ -355,12 +352,13 @@ class Ledger:
             raise Conflict(f"This reservation has been settled already: {standing['kind']}.")
         await self._apply(standing)
 
+    async def _is_settled(self, reservation: str) -> bool:
+        return await self._entries.find_one({"_id": reservation}, {"_id": True}) is not None
+
     async def _apply(self, entry: Document) -> None:
         spend = entry["kind"] == EntryKind.COMMIT
         for account in entry["accounts"]:
-            await self._accounts.update_one(
-                *settling(account, entry["_id"], parse_loss(entry["loss"]), spend=spend)
-            )
+            await self._accounts.update_one(*settling(account, entry["_id"], parse_loss(entry["loss"]), spend=spend))
 
 
 def parse_grant(document: Document) -> Grant:

@@ -12,11 +12,10 @@ def check_name(name: str) -> str:
     """`name` itself.
 
     Raises:
-        BadName: if it does not begin with a letter or digit, holds anything but letters, digits, `_`, `.` and `-`,
+        BadName: if it does not begin with a letter or digit, holds anything but letters, digits, `_`, `.` and
+        `-`,
             or is longer than 64 characters.
     """
     if not NAME.fullmatch(name):
-        raise BadName(
-            f"A name has 1 to {MAX_NAME} letters, digits, _, . or -, and begins with a letter or digit."
-        )
+        raise BadName(f"A name has 1 to {MAX_NAME} letters, digits, _, . or -, and begins with a letter or digit.")
     return name

@@ -48,7 +48,7 @@ def page_of(
     parse: Callable[[Document], T],
     cursor: Callable[[Document], str],
 ) -> Page[T]:
-    """The page of the first `first` of `documents`; one more than that was read to know whether there is a next."""
+    """The page of the first `first` of `documents`, of which one more was read to see if there is a next."""
     shown = documents[:first]
     return Page(
         items=tuple(parse(document) for document in shown),

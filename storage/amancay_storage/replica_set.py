@@ -1,7 +1,7 @@
 """The few commands that turn one fresh mongod into a replica set of one node.
 
-Change streams and majority writes need a replica set, even where there is only one node. Synchronous: used while
-a database is being started, never while the server answers.
+Change streams and majority writes need a replica set, even where there is only one node. Synchronous: used
+while a database is being started, never while the server answers.
 """
 
 import time

@@ -1,6 +1,6 @@
-"""Finishes what crashes left behind. Safe at any time, in any number of processes, beside everything that runs."""
+"""Finishes what crashes left behind. Safe at any time, in any number of processes."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from amancay_storage.client import Store
@@ -27,21 +27,20 @@ class SweepReport:
 
 @guarded
 async def sweep(store: Store, *, grace_seconds: float = GRACE_SECONDS) -> SweepReport:
-    """Settles what a crash left: nobody stays locked out of a budget, and nothing that was read goes unpaid."""
-    dropped = await store.executions.drop_abandoned(grace_seconds)
-    given_up = await store.executions.give_up()
-    unsettled = await store.executions.unsettled()
-    for id in unsettled:
-        await store.executions.settle(id)
+    """Settles what a crash left: nobody is locked out of a budget, and nothing that was read goes unpaid."""
+    dropped = await store.settlement.drop_abandoned(grace_seconds)
+    given_up = await store.settlement.give_up()
+    unsettled = await store.settlement.unsettled()
+    for execution in unsettled:
+        await store.settlement.settle(execution)
     reservations = await _settle(store, await store.ledger.pending_since(grace_seconds))
     return SweepReport(dropped=dropped, given_up=given_up, settled=len(unsettled), reservations=reservations)
 
 
-async def _settle(store: Store, old: Iterable[OldReservation]) -> int:
+async def _settle(store: Store, old: Sequence[OldReservation]) -> int:
     """Settles reservations whose execution is missing or has ended; returns how many."""
-    pending = {item.id: item for item in old}
-    opened = await store.executions.opened(list(pending))
-    settled = [item for id, item in pending.items() if id not in opened or opened[id] is not None]
+    opened = await store.settlement.opened([item.id for item in old])
+    settled = [item for item in old if item.id not in opened or opened[item.id] is not None]
     for item in settled:
         await store.ledger.settle_orphan(item, opened=bool(opened.get(item.id)))
     return len(settled)

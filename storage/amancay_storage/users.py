@@ -64,9 +64,7 @@ class Users:
         if earlier is None:
             return wanted
         if (earlier["email"], earlier["role"]) != (email, role.value):
-            await self._users.update_one(
-                {"_id": name}, {"$set": {"email": email, "role": role.value, "actor": actor}}
-            )
+            await self._users.update_one({"_id": name}, {"$set": {"email": email, "role": role.value, "actor": actor}})
         return UserRecord(name=name, email=email, role=role, active=earlier["active"])
 
     async def _insert(self, user: UserRecord, actor: str) -> Document | None:

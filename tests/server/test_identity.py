@@ -103,12 +103,8 @@ FORGED: dict[str, Callable[[Issuer], str]] = {
     "alg missing": lambda issuer: signed(issuer, alg=None),
     "alg a list": lambda issuer: signed(issuer, alg=["RS256"]),
     "alg of the same family": lambda issuer: signed(issuer, alg="RS512"),
-    "alg HS256 with the PEM": lambda issuer: hmac_signed(
-        issuer, public_bytes(issuer, serialization.Encoding.PEM)
-    ),
-    "alg HS256 with the DER": lambda issuer: hmac_signed(
-        issuer, public_bytes(issuer, serialization.Encoding.DER)
-    ),
+    "alg HS256 with the PEM": lambda issuer: hmac_signed(issuer, public_bytes(issuer, serialization.Encoding.PEM)),
+    "alg HS256 with the DER": lambda issuer: hmac_signed(issuer, public_bytes(issuer, serialization.Encoding.DER)),
     "said RS256, signed HS256": lambda issuer: hmac_signed(
         issuer, public_bytes(issuer, serialization.Encoding.DER), "RS256"
     ),

@@ -69,9 +69,7 @@ def test_lists_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
         ("AMANCAY_WORKERS", "many", "expected a JSON object"),
     ],
 )
-def test_a_wrong_value_is_named(
-    variable: str, value: str, words: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_wrong_value_is_named(variable: str, value: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(variable, value)
     with pytest.raises(InvalidSettings) as refused:
         load_settings()
@@ -102,9 +100,7 @@ def test_everything_wrong_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> N
         ),
     ],
 )
-def test_a_wrong_file_is_explained(
-    content: str, words: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_wrong_file_is_explained(content: str, words: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     file = tmp_path / "amancay.toml"
     file.write_text(content)
     monkeypatch.setenv("AMANCAY_SETTINGS", str(file))

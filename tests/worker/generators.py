@@ -9,8 +9,9 @@ import numpy as np
 import opendp.prelude as dp
 
 
-def draw(job: bytes, line: "Connection[bytes, bytes]") -> None:
+def draw(line: "Connection[bytes, bytes]") -> None:
     """Its table holds one draw of each."""
+    line.recv_bytes(2**20)
     line.send_bytes(b'J{"event":"prepared","accuracy":[],"mechanisms":[]}')
     line.recv_bytes(1)
     dp.enable_features("contrib")

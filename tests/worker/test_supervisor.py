@@ -50,9 +50,7 @@ async def run(
 ) -> Release | Failed:
     """One run, with leave to read."""
     witness = witness or Witness()
-    return await supervisor.run(
-        job, on_prepared=witness.on_prepared, on_stage=witness.on_stage, private=private
-    )
+    return await supervisor.run(job, on_prepared=witness.on_prepared, on_stage=witness.on_stage, private=private)
 
 
 async def told(entry: str, **settings: Any) -> Any:
@@ -76,9 +74,11 @@ def descendants() -> set[int]:
 def nothing_left_behind() -> Iterator[None]:
     """No test may leave a process, a zombie, a file descriptor or a thread."""
     me = psutil.Process()
-    before = descendants(), me.num_fds(), me.num_threads()
+    before, files, threads = descendants(), me.num_fds(), me.num_threads()
     yield
-    assert (descendants(), me.num_fds(), me.num_threads()) == before
+    assert descendants() <= before
+    assert me.num_fds() <= files
+    assert me.num_threads() <= threads
 
 
 @pytest.fixture
@@ -181,9 +181,7 @@ async def test_endless_stages_are_cut_off() -> None:
     assert len(witness.stages) == MAX_STAGES
 
 
-@pytest.mark.parametrize(
-    ("entry", "opened"), [("sleep_before_reading", False), ("sleep_after_opening", True)]
-)
+@pytest.mark.parametrize(("entry", "opened"), [("sleep_before_reading", False), ("sleep_after_opening", True)])
 async def test_a_run_that_takes_too_long_is_killed(entry: str, opened: bool) -> None:
     """Goal: the wall clock ends each half of a run."""
     limits = replace(LIMITS, wall_seconds=0.3)
@@ -251,6 +249,7 @@ async def test_children_draw_different_numbers() -> None:
 
 async def test_a_cancelled_run_is_reaped() -> None:
     """Goal: cancelling kills the process before the cancelled task ends."""
+    before = descendants()
     async with Supervisor(entry="hostile:sleep_after_opening", limits=LIMITS, spares=0) as supervisor:
         opened = asyncio.Event()
 
@@ -264,7 +263,7 @@ async def test_a_cancelled_run_is_reaped() -> None:
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        assert len(descendants()) == 1
+        assert len(descendants() - before) == 1
 
 
 async def test_a_refused_callback_ends_the_run(good: Supervisor) -> None:
@@ -284,6 +283,8 @@ async def test_a_lost_fork_server_is_replaced(spares: int) -> None:
     async with Supervisor(entry="hostile:report", limits=LIMITS, spares=spares) as supervisor:
         first = answer(await run(supervisor))
         os.kill(first["ppid"], signal.SIGKILL)
+        # Asleep as a whole: the supervisor cannot have noticed before the next run.
+        time.sleep(0.3)  # noqa: ASYNC251
         second = answer(await run(supervisor))
     assert first["ppid"] != second["ppid"]
 
@@ -295,9 +296,7 @@ async def test_a_fork_server_that_cannot_start_fails_the_run(capfd: pytest.Captu
     assert "no_such_module" in capfd.readouterr().err
 
 
-@pytest.mark.parametrize(
-    ("spares", "accepted"), [(0, True), (MAX_SPARES, True), (MAX_SPARES + 1, False), (-1, False)]
-)
+@pytest.mark.parametrize(("spares", "accepted"), [(0, True), (MAX_SPARES, True), (MAX_SPARES + 1, False), (-1, False)])
 async def test_spares_are_bounded(spares: int, accepted: bool) -> None:
     """Goal: the number of processes that wait is bounded."""
     if accepted:

@@ -8,8 +8,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
+from amancay_engine.dummy import DummyRows
 from amancay_engine.errors import FailureCode
+from amancay_engine.job import Job
+from amancay_engine.metadata import dump_metadata
 from amancay_engine.release import Release
+from amancay_engine.sources import dump_source
 from amancay_storage.client import Store
 from amancay_storage.errors import StorageRefusal, StoreUnavailable
 from amancay_storage.executions import ExecutionRecord, Kind, Outcome, Status
@@ -32,16 +36,12 @@ LONGEST_WATCH_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pace:
-    """The times that a worker keeps, in seconds."""
+    """The times that a claim keeps, in seconds."""
 
-    lease: float = 5.0
+    lease: float
     """How long an execution stays ours without a heartbeat."""
-    grid: float = 0.5
+    grid: float
     """The step of the release grid; 0 turns it off."""
-    poll: float = 1.0
-    """How often the queue is looked at when nobody calls."""
-    drain: float = 10.0
-    """How long running executions may go on after a stop."""
 
 
 class Claim:
@@ -91,11 +91,24 @@ class Claim:
         try:
             job = await self._job()
             return await self._supervisor.run(
-                job, on_prepared=self._open, on_stage=self._show, private=self._private
+                job.encode(), on_prepared=self._open, on_stage=self._show, private=self._private
             )
         except Exception as error:  # a fault of ours must end the execution, or it would be repeated
             logger.error("%s: %s", self._name, type(error).__name__)  # noqa: TRY400  its text may quote data
             return Failed(code=FailureCode.INTERNAL, opened=self._opened_at is not None)
+
+    async def _job(self) -> Job:
+        record = self._record
+        dataset = await insist(lambda: self._store.datasets.version(record.dataset, record.dataset_version))
+        if dataset is None:
+            raise LookupError("the dataset's version is not in the store")
+        return Job(
+            query=record.query,
+            metadata=dump_metadata(dataset.metadata),
+            source=dump_source(dataset.source) if self._private else None,
+            dummy=None if self._private else _dummy_rows(record),
+            reserved=record.cost,
+        )
 
     async def _open(self, prepared: Prepared) -> bool:
         """The last step before the data: from here on the run is paid for."""
@@ -115,9 +128,7 @@ class Claim:
     async def _show(self, fraction: float, text: str) -> None:
         """Progress is a courtesy: a store that is away does not hold up the run."""
         with contextlib.suppress(StoreUnavailable):
-            if not await self._store.executions.report(
-                self._record.id, self._record.attempt, fraction, text
-            ):
+            if not await self._store.executions.report(self._record.id, self._record.attempt, fraction, text):
                 self._lose()
 
     async def _seal(self, result: Release | Failed) -> bool:
@@ -131,9 +142,7 @@ class Claim:
     async def _keep(self, outcome: Outcome, release: Release | None) -> bool:
         record = self._record
         logger.info("%s: %s", self._name, outcome.code or outcome.status)
-        return await insist(
-            lambda: self._store.executions.seal(record.id, record.attempt, outcome, release)
-        )
+        return await insist(lambda: self._store.executions.seal(record.id, record.attempt, outcome, release))
 
     async def _still_ours(self) -> bool:
         """True if the attempt was cancelled or ended, not taken over: what a successor does is its own to show."""
@@ -169,6 +178,11 @@ async def insist(call: Callable[[], Awaitable[T]]) -> T:
             logger.warning("the store is away; trying again")
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+
+
+def _dummy_rows(record: ExecutionRecord) -> DummyRows:
+    asked = {"rows": record.dummy_rows, "seed": record.dummy_seed}
+    return DummyRows(**{name: value for name, value in asked.items() if value is not None})
 
 
 def _outcome(result: Release | Failed) -> Outcome:

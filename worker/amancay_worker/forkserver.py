@@ -29,12 +29,11 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import NoReturn, Self, cast
 
-from amancay_worker.limits import MIB, Limits, adopt_orphans, confine
+from amancay_worker.limits import Limits, adopt_orphans, confine
 
-MAX_JOB_BYTES = 4 * MIB
 REAP_SECONDS = 2.0
 WIRE = struct.Struct("!Iii")
-Entry = Callable[[bytes, "Connection[bytes, bytes]"], None]
+Entry = Callable[["Connection[bytes, bytes]"], None]
 
 
 class Word(IntEnum):
@@ -70,7 +69,7 @@ class Plan:
     """What a fork server is told when it starts."""
 
     entry: str
-    """`module:function` that each child calls with its job and its connection."""
+    """`module:function` that each child calls with its connection, on which its job will come."""
     preload: tuple[str, ...]
     """Modules to import before the first fork, besides the entry's."""
     limits: Limits
@@ -150,7 +149,7 @@ class ForkServer:
             self._forget_the_server()
             confine(self._limits, parent)
             with Connection(channel) as connection:
-                self._entry(connection.recv_bytes(MAX_JOB_BYTES), connection)
+                self._entry(connection)
             code = 0
         finally:
             # No interpreter shutdown: no handler that a library registered runs, no traceback is printed.

@@ -26,15 +26,26 @@ class Worker:
         *,
         name: str,
         slots: int = 2,
-        pace: Pace = Pace(),  # noqa: B008  frozen
+        lease_seconds: float = 5.0,
+        release_grid_seconds: float = 0.5,
+        poll_seconds: float = 1.0,
+        drain_seconds: float = 10.0,
     ) -> None:
+        """A worker that runs up to `slots` executions at a time.
+
+        Without a heartbeat for `lease_seconds` an execution may be taken over. A `release_grid_seconds` of 0 turns
+        the grid off. The queue is looked at every `poll_seconds` when nobody calls; after a stop, what runs may go
+        on for `drain_seconds`.
+        """
         if not 1 <= slots <= MAX_SLOTS:
             raise ValueError(f"expected 1 to {MAX_SLOTS} slots, got {slots}")
         self._store = store
         self._supervisor = supervisor
         self._name = name
         self._slots = slots
-        self._pace = pace
+        self._pace = Pace(lease=lease_seconds, grid=release_grid_seconds)
+        self._poll_seconds = poll_seconds
+        self._drain_seconds = drain_seconds
         self._wake = asyncio.Event()
         self._going: set[asyncio.Task[None]] = set()
 
@@ -55,7 +66,7 @@ class Worker:
                 await self._fill()
                 await self._rest()
             if self._going:
-                await asyncio.wait(self._going, timeout=self._pace.drain)
+                await asyncio.wait(self._going, timeout=self._drain_seconds)
         finally:
             stopping.cancel()
             for task in self._going:
@@ -74,7 +85,9 @@ class Worker:
             return await self._store.executions.claim(self._name, self._pace.lease)
         except StoreUnavailable:
             logger.warning("the store is away; nothing can be claimed")
-            return None
+        except Exception as error:
+            logger.error("nothing can be claimed: %s", type(error).__name__)  # noqa: TRY400  may quote data
+        return None
 
     async def _carry_out(self, record: ExecutionRecord) -> None:
         try:
@@ -88,7 +101,7 @@ class Worker:
 
     async def _rest(self) -> None:
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._pace.poll):
+            async with asyncio.timeout(self._poll_seconds):
                 await self._wake.wait()
 
 
@@ -99,6 +112,8 @@ async def sweep_forever(store: Store, stop: asyncio.Event, seconds: float) -> No
             await sweep(store)
         except StoreUnavailable:
             logger.warning("the store is away; nothing can be swept")
+        except Exception as error:
+            logger.error("nothing can be swept: %s", type(error).__name__)  # noqa: TRY400  may quote data
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await stop.wait()

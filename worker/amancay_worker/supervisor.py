@@ -71,9 +71,7 @@ class Supervisor:
         if self._server is not None:
             await self._server.stop()
 
-    async def run(
-        self, job: bytes, *, on_prepared: OnPrepared, on_stage: OnStage, private: bool
-    ) -> Release | Failed:
+    async def run(self, job: bytes, *, on_prepared: OnPrepared, on_stage: OnStage, private: bool) -> Release | Failed:
         """Runs one job to its end; the process is dead and reaped when this returns, raises or is cancelled.
 
         `on_prepared` is awaited before anything is read, and says whether to go on. After that a private run

@@ -80,4 +80,5 @@ def _incomes(random: np.random.Generator, codes: dict[str, Codes]) -> Reals:
     by_age = -0.00045 * (codes["age"] - 52.0) ** 2
     logarithm = 8.35 + 0.085 * codes["education"] - 0.09 * codes["sex"] + by_age
     logarithm += by_branch + by_profession + by_region + random.normal(0, 0.3, ROWS)
-    return np.round(np.clip(np.exp(logarithm), LOWEST, HIGHEST), 2)
+    incomes: Reals = np.round(np.clip(np.exp(logarithm), LOWEST, HIGHEST), 2)
+    return incomes

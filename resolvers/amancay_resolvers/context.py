@@ -1,0 +1,70 @@
+"""What a resolver may use: who is asking, the store, and a few things that the server lends."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from amancay_schema.errors import ApiError
+from amancay_storage.account import Balance
+from amancay_storage.client import Store
+from amancay_storage.execution import ExecutionRecord
+from amancay_storage.users import Role, UserRecord
+from strawberry.types import Info as StrawberryInfo
+
+from amancay_resolvers.loaders import BudgetLoader
+
+Downloadable = dict[str, str | int]
+"""What a download path stands for: an execution's result, or made-up rows."""
+
+
+class Live(Protocol):
+    """States as they change: the present one first, then the latest whenever it is asked for."""
+
+    def execution(
+        self, id: str, read: Callable[[], Awaitable[ExecutionRecord]]
+    ) -> AbstractContextManager[AsyncIterator[ExecutionRecord]]:
+        """The states of one execution."""
+
+    def grant(
+        self, user: str, dataset: str, read: Callable[[], Awaitable[Balance]]
+    ) -> AbstractContextManager[AsyncIterator[Balance]]:
+        """The balances of one grant."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublicLimits:
+    """The bounds that `server { limits }` shows."""
+
+    max_depth: int
+    max_tokens: int
+    max_aliases: int
+    max_execution_seconds: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """One request's."""
+
+    user: UserRecord
+    store: Store
+    live: Live
+    budgets: BudgetLoader
+    version: str
+    limits: PublicLimits
+    wake_worker: Callable[[], None]
+    sign_download: Callable[[str, Downloadable], str]
+    """Takes the user and what may be fetched; returns a short-lived path on this server."""
+
+    @property
+    def oversees(self) -> bool:
+        """Administrators and auditors see everybody's."""
+        return self.user.role in {Role.ADMIN, Role.AUDITOR}
+
+
+Info = StrawberryInfo[Context, None]
+
+
+def not_found(what: str) -> ApiError:
+    """The one answer for what does not exist and what is not the caller's."""
+    return ApiError("NOT_FOUND", f"There is no such {what} for you.")

@@ -1,0 +1,1 @@
+"""The tests, one tree per room."""
