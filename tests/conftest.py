@@ -9,6 +9,8 @@ from amancay_server.embedded_mongo import EmbeddedMongo
 from amancay_storage.client import Store
 from pymongo import MongoClient
 
+from tests.running import RunningServer, demo, serving
+
 
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
@@ -44,3 +46,22 @@ async def store(mongo_url: str, database_name: str) -> AsyncIterator[Store]:
     async with Store.open(mongo_url, database_name) as opened:
         await opened.prepare()
         yield opened
+
+
+@pytest.fixture(scope="session")
+def server(mongo_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """`amancay serve` over an empty database, with the release grid off so that tests need not wait for it."""
+    database = f"test_{secrets.token_hex(6)}"
+    with serving(
+        tmp_path_factory.mktemp("server"), mongo_url, database, AMANCAY_WORKERS__RELEASE_GRID_SECONDS="0"
+    ) as running:
+        yield running
+    with MongoClient[dict[str, object]](mongo_url) as client:
+        client.drop_database(database)
+
+
+@pytest.fixture(scope="session")
+def demo_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """`amancay demo` with its data and users."""
+    with demo(tmp_path_factory.mktemp("demo")) as running:
+        yield running

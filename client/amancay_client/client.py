@@ -20,7 +20,6 @@ from amancay_client.budget import Budget
 from amancay_client.dataset import DatasetFacts, DatasetRecord, Datasets
 from amancay_client.errors import (
     AmancayError,
-    Conflict,
     NotFound,
     ServerFault,
     ServerUnreachable,
@@ -28,7 +27,7 @@ from amancay_client.errors import (
     again,
     refusal,
 )
-from amancay_client.execution import ExecutionFacts, ExecutionRecord, Executions, ExecutionStatus, settled
+from amancay_client.execution import ExecutionFacts, ExecutionRecord, Executions, settled
 from amancay_client.frames import Table, read_table
 from amancay_client.progress import Bar
 from amancay_client.query import Estimate, QueryFacts, SqlQuestion
@@ -107,18 +106,12 @@ class AsyncExecution(ExecutionFacts):
         return self._table
 
     async def cancel(self) -> Self:
-        """Stop it. If it has begun to read the data it is charged all the same.
+        """Ask for its end, which comes soon; one that has ended stays as it is.
 
-        Raises Conflict if it has ended otherwise.
+        If it has begun to read the data it is charged all the same.
         """
         answer = await self._connection.ask("cancel_execution", id=self.id)
-        try:
-            self._see(ExecutionRecord.parse(accepted(answer["cancelExecution"], self._connection.url)))
-        except Conflict:
-            # The answer to the first attempt may have got lost: then this one found it cancelled.
-            await self.refresh()
-            if self.status is not ExecutionStatus.CANCELLED:
-                raise
+        self._see(ExecutionRecord.parse(accepted(answer["cancelExecution"], self._connection.url)))
         return self
 
     async def _page(self, first: int, offset: int) -> Any:

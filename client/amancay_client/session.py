@@ -93,9 +93,9 @@ class Execution(ExecutionFacts):
         return self.result.to_pandas()
 
     def cancel(self) -> Self:
-        """Stop it. If it has begun to read the data it is charged all the same.
+        """Ask for its end, which comes soon; one that has ended stays as it is.
 
-        Raises Conflict if it has ended otherwise.
+        If it has begun to read the data it is charged all the same.
         """
         call(self._core.cancel)
         return self

@@ -89,6 +89,11 @@ async def follow_budget(info: Info, dataset: str) -> AsyncIterator[Budget]:
             raise not_found("dataset")
         return balance
 
-    with info.context.live.grant(user, dataset, read) as balances:
-        async for balance in balances:
-            yield budget_of(balance)
+    async with info.context.live.grant(user, dataset) as changes:
+        shown = await read()
+        yield budget_of(shown)
+        async for change in changes:
+            balance = await read() if change is None else change.balance
+            if balance != shown:
+                shown = balance
+                yield budget_of(shown)

@@ -1,12 +1,12 @@
 """What a resolver may use: who is asking, the store, and a few things that the server lends."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractContextManager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
 from amancay_schema.errors import ApiError
-from amancay_storage.account import Balance
+from amancay_storage.changes import GrantChange
 from amancay_storage.client import Store
 from amancay_storage.execution import ExecutionRecord
 from amancay_storage.users import Role, UserRecord
@@ -19,17 +19,13 @@ Downloadable = dict[str, str | int]
 
 
 class Live(Protocol):
-    """States as they change: the present one first, then the latest whenever it is asked for."""
+    """Changes as they happen; each item is the latest state, None means: read the present state again."""
 
-    def execution(
-        self, id: str, read: Callable[[], Awaitable[ExecutionRecord]]
-    ) -> AbstractContextManager[AsyncIterator[ExecutionRecord]]:
-        """The states of one execution."""
+    def execution(self, id: str) -> AbstractAsyncContextManager[AsyncIterator[ExecutionRecord | None]]:
+        """The visible changes of one execution."""
 
-    def grant(
-        self, user: str, dataset: str, read: Callable[[], Awaitable[Balance]]
-    ) -> AbstractContextManager[AsyncIterator[Balance]]:
-        """The balances of one grant."""
+    def grant(self, user: str, dataset: str) -> AbstractAsyncContextManager[AsyncIterator[GrantChange | None]]:
+        """The changes of one grant's balance."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -138,11 +138,17 @@ async def follow_execution(info: Info, id: ID) -> AsyncIterator[Execution]:
             raise not_found("execution")
         return record
 
-    with context.live.execution((await read()).id, read) as states:
-        async for record in states:
-            yield execution_of(context, record)
-            if record.status in ENDED:
+    async with context.live.execution((await read()).id) as changes:
+        shown = await read()
+        yield execution_of(context, shown)
+        while shown.status not in ENDED:
+            change = await anext(changes, shown)
+            if change is shown:  # the server stops
                 return
+            record = change or await read()
+            if record.revision > shown.revision:
+                shown = record
+                yield execution_of(context, shown)
 
 
 async def visible_execution(context: Context, id: str) -> ExecutionRecord | None:

@@ -36,6 +36,8 @@ from amancay_server.settings import Settings, WorkerSettings
 GRAPHQL_PATH = "/graphql"
 VERSION = version("amancay")
 RESTART_SECONDS = 1.0
+WARM = "amancay_engine.warm"
+"""Loaded once by the process that queries' processes are forked from."""
 
 log = logging.getLogger("amancay")
 
@@ -121,7 +123,9 @@ class Process:
 
     async def _hire(self, stack: contextlib.AsyncExitStack) -> Worker:
         settings = self._settings.workers
-        supervisor = await stack.enter_async_context(Supervisor(limits=_run_limits(settings), spares=settings.slots))
+        supervisor = await stack.enter_async_context(
+            Supervisor(preload=(WARM,), limits=_run_limits(settings), spares=settings.slots)
+        )
         self._worker = Worker(
             self.store,
             supervisor,

@@ -31,6 +31,7 @@ START_SECONDS = 60.0
 STOP_SECONDS = 20.0
 START_ATTEMPTS = 3
 RETRY_SECONDS = 0.5
+PORT_SECONDS = 3.0
 POLL_SECONDS = 0.02
 CACHE_GIGABYTES = "0.25"
 
@@ -166,15 +167,17 @@ class EmbeddedMongo:
                 self._end(pid)
 
     def _end(self, pid: int) -> None:
-        for number, seconds in ((signal.SIGTERM, STOP_SECONDS), (signal.SIGKILL, STOP_SECONDS)):
-            deadline = time.monotonic() + seconds
-            with suppress(ProcessLookupError):
-                os.kill(pid, number)
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            if self._is_ours(pid):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, number)
+            deadline = time.monotonic() + STOP_SECONDS
             while time.monotonic() < deadline:
-                if not self._is_ours(pid):
+                if not _runs(pid):
                     return
                 time.sleep(POLL_SECONDS)
-        raise EmbeddedMongoUnavailable(f"the mongod with process id {pid} cannot be stopped")
+        if self._is_ours(pid):
+            raise EmbeddedMongoUnavailable(f"the mongod with process id {pid} cannot be stopped")
 
     def _locked_by(self) -> int:
         """The process id that mongod wrote into its own lock file; 0 after a clean end."""
@@ -223,16 +226,24 @@ def _runnable(binary: Path, private_dir: Path) -> Path:
 
 
 def _free_port(wish: int) -> int:
-    """`wish` if nothing listens there, else any free port."""
-    for port in (wish, 0):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return int(probe.getsockname()[1])
-    raise EmbeddedMongoUnavailable("there is no free port on 127.0.0.1")
+    """`wish`, if it is free or becomes free soon (a mongod that was killed may still be ending); else any."""
+    deadline = time.monotonic() + PORT_SECONDS
+    while wish and time.monotonic() < deadline:
+        if _bound(wish):
+            return wish
+        time.sleep(POLL_SECONDS)
+    return _bound(0)
+
+
+def _bound(port: int) -> int:
+    """The port that could be bound: `port`, or any for 0; 0 if it could not."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return 0
+        return int(probe.getsockname()[1])
 
 
 def _listens(port: int) -> bool:
@@ -241,8 +252,20 @@ def _listens(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
+def _runs(pid: int) -> bool:
+    """False once a process is gone, or has ended and only waits to be reaped."""
+    try:
+        os.kill(pid, 0)
+        stat_line = (Path("/proc") / str(pid) / "stat").read_text()
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return not Path("/proc/self").exists()  # without /proc, as on macOS, all that is known is that it was there
+    return stat_line.rpartition(")")[2].split()[0] not in {"Z", "X"}
+
+
 def _command_line(pid: int) -> str:
-    """The arguments a process was started with; empty if it is gone, or ended and only waits to be reaped."""
+    """The arguments a process was started with; empty if it is gone or ending."""
     proc = Path("/proc")
     if (proc / "self").exists():
         try:

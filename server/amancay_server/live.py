@@ -33,14 +33,14 @@ class Mailbox(Generic[T]):
 
     def __init__(self, is_news: Callable[[T, T], bool]) -> None:
         self._is_news = is_news
-        self._waiting: T | None = None
         self._latest: T | None = None
+        self._waiting: T | None = None
         self._look_again = False
         self._ended = False
         self._woken = asyncio.Event()
 
     def put(self, state: T) -> None:
-        """A state; it takes the place of what is still waiting, unless it is no news."""
+        """A state; it takes the place of one that is still waiting, unless it is no news."""
         if self._latest is None or self._is_news(state, self._latest):
             self._waiting = self._latest = state
             self._woken.set()
@@ -59,16 +59,15 @@ class Mailbox(Generic[T]):
         return self
 
     async def __anext__(self) -> T | None:
-        await self._woken.wait()
+        while not (self._look_again or self._waiting is not None):
+            if self._ended:
+                raise StopAsyncIteration
+            self._woken.clear()
+            await self._woken.wait()
         if self._look_again:
             self._look_again = False
-            state = None
-        elif self._waiting is not None:
-            state, self._waiting = self._waiting, None
-        else:
-            raise StopAsyncIteration
-        if not (self._ended or self._look_again or self._waiting is not None):
-            self._woken.clear()
+            return None
+        state, self._waiting = self._waiting, None
         return state
 
 
@@ -82,18 +81,21 @@ class Hub:
         self._ended = False
 
     async def run(self, store: Store, stop: asyncio.Event) -> None:
-        """Follows the changes of `store` until `stop` is set; then every mailbox ends."""
+        """Follows the changes of `store` until `stop` is set; then every mailbox ends.
+
+        If the stream breaks, its error is raised and the mailboxes stay: run again, it begins with a `Resync`.
+        """
         await self.follow(store.changes.stream(), stop)
 
     async def follow(self, changes: AsyncIterator[Change], stop: asyncio.Event) -> None:
         """As `run`, for any stream of changes."""
-        self._ended = False
         stopped = asyncio.create_task(stop.wait())
         fan_out = asyncio.create_task(self._fan_out(changes))
         try:
             await asyncio.wait((stopped, fan_out), return_when=asyncio.FIRST_COMPLETED)
         finally:
-            self._end()
+            if not fan_out.done():
+                self._end()
             stopped.cancel()
             fan_out.cancel()
             await asyncio.wait((stopped, fan_out))

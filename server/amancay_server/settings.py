@@ -54,7 +54,7 @@ class WorkerSettings(_Part):
     slots: int = Field(default=2, ge=0, le=256, description="queries run at a time beside the server; 0 runs none here")
     query_timeout_seconds: float = Field(default=60.0, gt=0, le=86_400, description="time a query may take")
     query_memory_bytes: int = Field(
-        default=4 << 30, ge=256 << 20, le=1 << 42, description="address space a query's process may take"
+        default=4 << 30, ge=2 << 30, le=1 << 42, description="address space a query's process may take"
     )
     release_grid_seconds: float = Field(
         default=0.5, ge=0, le=60, description="results become visible at multiples of this; 0 turns that off"

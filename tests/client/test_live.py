@@ -118,8 +118,14 @@ def test_the_archive(session: amancay.Session, penguins: amancay.Dataset) -> Non
     assert moment(again.submitted_at) == moment(execution.submitted_at)
     assert execution.id in {each.id for each in penguins.executions(status="SUCCEEDED", kind="PRIVATE")}
     assert [each.id for each in session.executions(limit=1)] == [execution.id]
-    with pytest.raises(amancay.Conflict):
-        execution.cancel()
+    assert execution.cancel().status is amancay.ExecutionStatus.SUCCEEDED
+
+
+def test_a_cancelled_execution_has_no_result(penguins: amancay.Dataset) -> None:
+    execution = penguins.sql(COUNT, epsilon=EPSILON).run(wait=False).cancel().wait(progress=False, timeout=PATIENCE)
+    assert execution.status is amancay.ExecutionStatus.CANCELLED
+    with pytest.raises(amancay.ExecutionCancelled):
+        _ = execution.result
 
 
 def test_refusals_cost_nothing(penguins: amancay.Dataset, session: amancay.Session) -> None:
@@ -132,6 +138,8 @@ def test_refusals_cost_nothing(penguins: amancay.Dataset, session: amancay.Sessi
     assert exceeded.value.requested.epsilon >= 1000 > exceeded.value.remaining.epsilon
     with pytest.raises(amancay.NotFound):
         session.execution("no-such-execution")
+    with pytest.raises(amancay.Refused, match="dummy rows"):
+        penguins.dummy(rows=-1)
     assert spent(penguins) == before
 
 
@@ -140,6 +148,8 @@ def test_a_key_is_charged_once(penguins: amancay.Dataset) -> None:
     before = spent(penguins)
     query = penguins.sql(COUNT, epsilon=EPSILON)
     first, second = (query.run(progress=False, idempotency_key=key, timeout=PATIENCE) for _ in range(2))
+    with pytest.raises(amancay.Conflict):
+        penguins.sql(COUNT, epsilon=2 * EPSILON).run(progress=False, idempotency_key=key)
     assert first.id == second.id
     assert first.rows == second.rows
     assert spent(penguins) == pytest.approx(before + first.charged.epsilon)

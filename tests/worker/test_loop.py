@@ -254,13 +254,12 @@ async def test_a_stopped_worker_lets_its_runs_end(ready: Store) -> None:
 
 async def test_what_a_stopped_worker_must_kill_is_taken_over(ready: Store) -> None:
     """Goal: after the time to drain the process is killed and the execution left to another worker, paid once."""
-    pace = {"drain_seconds": 0.1, "lease_seconds": 1.0}
-    async with working(ready, "sleep_after_opening", **pace):
+    async with working(ready, "sleep_after_opening", drain_seconds=0.1, lease_seconds=1.0):
         execution = await queue(ready)
         await until(ready, execution, opened)
     assert (await read(ready, execution)).status is Status.RUNNING
     assert not [child for child in psutil.Process().children() if "amancay_worker" in " ".join(child.cmdline())]
-    async with working(ready, "good", **pace):
+    async with working(ready, "good"):
         record = await until(ready, execution, ended)
     assert (record.status, record.attempt) == (Status.SUCCEEDED, 2)
     assert await spent(ready) == (LOSS, NOTHING)

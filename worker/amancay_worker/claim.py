@@ -126,7 +126,7 @@ class Claim:
         return ours
 
     async def _show(self, fraction: float, text: str) -> None:
-        """Progress is a courtesy: a store that is away does not hold up the run."""
+        """Progress is a courtesy: a store that is away does not fail the run."""
         with contextlib.suppress(StoreUnavailable):
             if not await self._store.executions.report(self._record.id, self._record.attempt, fraction, text):
                 self._lose()

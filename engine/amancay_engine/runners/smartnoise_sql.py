@@ -110,6 +110,14 @@ class SmartnoiseSqlRunner:
         )
 
 
+def rehearse(query: SmartnoiseSqlQuery, metadata: TableMetadata) -> None:
+    """Everything that preparing does, but for opening a source."""
+    plan = vet_smartnoise_sql(query, metadata)
+    noises = _noises(query, plan, metadata)
+    _accuracy(plan, noises)
+    _rewritten(plan, noises, query, metadata)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreparedSql:
     """A plan with its noise scales, its exact SQL and an open source."""

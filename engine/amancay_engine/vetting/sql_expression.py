@@ -123,8 +123,9 @@ def unsupported(node: exp.Expr) -> str:
     """What to say of a node that is not in the language."""
     name = node.sql_name() if isinstance(node, exp.Func) and not isinstance(node, exp.Anonymous) else shown(node)
     return (
-        f"{name} is not supported here; rows can be compared and combined with AND, OR, NOT, IN, BETWEEN, LIKE, IS NULL, "
-        "CASE, CAST, COALESCE, NULLIF, EXTRACT, ABS, FLOOR, CEIL, ROUND, LOWER, UPPER, TRIM, LENGTH and arithmetic"
+        f"{name} is not supported here; rows can be compared and combined with AND, OR, NOT, IN, BETWEEN, LIKE, "
+        "IS NULL, CASE, CAST, COALESCE, NULLIF, EXTRACT, ABS, FLOOR, CEIL, ROUND, LOWER, UPPER, TRIM, LENGTH and "
+        "arithmetic"
     )
 
 
