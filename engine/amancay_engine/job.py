@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
+from amancay_engine.database import open_ahead
 from amancay_engine.dummy import DummyRows
 from amancay_engine.errors import EngineRefusal, FailureCode
 from amancay_engine.metadata import parse_metadata
@@ -22,6 +23,8 @@ from amancay_engine.sources.table import SourceUnavailable
 
 MAX_JOB_BYTES = 64 * 2**20
 GO = b"G"
+DATABASES = 2
+"""For the rows, and for what is made of the noisy values."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +59,7 @@ class Job:
 
 def run_job(connection: Connection) -> None:
     """The child's life: one job, one answer. Every failure is a code; its text stays in this process."""
+    open_ahead(DATABASES)
     try:
         job = Job.decode(connection.recv_bytes(MAX_JOB_BYTES))
         prepared = _prepare(job)

@@ -4,7 +4,10 @@ from collections.abc import AsyncIterator
 from functools import partial
 
 import strawberry
+
 from amancay_engine.privacy import PrivacyLoss as Loss
+from amancay_resolvers.context import Info, not_found
+from amancay_resolvers.pagination import page_info
 from amancay_schema.budget import (
     Budget,
     Grant,
@@ -21,9 +24,6 @@ from amancay_storage.account import Balance
 from amancay_storage.client import Store
 from amancay_storage.ledger import Grant as GrantRecord
 from amancay_storage.ledger import LedgerEntry as EntryRecord
-
-from amancay_resolvers.context import Info, not_found
-from amancay_resolvers.pagination import page_info
 
 
 def loss_of(loss: Loss) -> PrivacyLoss:

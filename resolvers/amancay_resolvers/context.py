@@ -5,14 +5,14 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
+from strawberry.types import Info as StrawberryInfo
+
+from amancay_resolvers.loaders import BudgetLoader
 from amancay_schema.errors import ApiError
 from amancay_storage.changes import GrantChange
 from amancay_storage.client import Store
 from amancay_storage.execution import ExecutionRecord
 from amancay_storage.users import Role, UserRecord
-from strawberry.types import Info as StrawberryInfo
-
-from amancay_resolvers.loaders import BudgetLoader
 
 Downloadable = dict[str, str | int]
 """What a download path stands for: an execution's result, or made-up rows."""

@@ -7,6 +7,11 @@ from typing import Any
 from amancay_engine import metadata as declared
 from amancay_engine.dummy import dummy_frame
 from amancay_engine.runners.postprocess import released
+from amancay_resolvers.budget import budget_of
+from amancay_resolvers.context import Context, Downloadable, Info
+from amancay_resolvers.execution import executions_on
+from amancay_resolvers.pagination import page_info
+from amancay_resolvers.table import table_of
 from amancay_schema.budget import Budget
 from amancay_schema.dataset import (
     BooleanColumn,
@@ -26,12 +31,6 @@ from amancay_schema.query import Library
 from amancay_schema.scalars import BigInt
 from amancay_schema.table import FileFormat, Table
 from amancay_storage.datasets import DatasetRecord
-
-from amancay_resolvers.budget import budget_of
-from amancay_resolvers.context import Context, Downloadable, Info
-from amancay_resolvers.execution import executions_on
-from amancay_resolvers.pagination import page_info
-from amancay_resolvers.table import table_of
 
 
 async def dataset(info: Info, name: str) -> Dataset | None:

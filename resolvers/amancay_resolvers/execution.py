@@ -8,6 +8,9 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from functools import partial
 
+from strawberry import ID
+from strawberry.scalars import JSON
+
 from amancay_engine.dummy import MAX_DUMMY_ROWS, MAX_SEED, DummyRows
 from amancay_engine.errors import FAILURE_MESSAGES, FailureCode, InvalidQuery
 from amancay_engine.privacy import NOTHING, PrivacyLoss
@@ -15,6 +18,12 @@ from amancay_engine.query import Library as EngineLibrary
 from amancay_engine.query import Query, dump_query, library_of
 from amancay_engine.release import Accuracy as EngineAccuracy
 from amancay_engine.runners import accuracy, price
+from amancay_resolvers.budget import loss_of
+from amancay_resolvers.context import Context, Info, not_found
+from amancay_resolvers.pagination import NO_PAGE, page_info
+from amancay_resolvers.problems import REFUSALS, no_dataset, problem
+from amancay_resolvers.query import to_engine
+from amancay_resolvers.table import table_of
 from amancay_schema.execution import (
     Accuracy,
     DummyInput,
@@ -38,15 +47,6 @@ from amancay_schema.table import FileFormat, Table
 from amancay_storage.datasets import DatasetRecord
 from amancay_storage.execution import ExecutionFilter as StoredFilter
 from amancay_storage.execution import ExecutionRecord, Kind, Status, Submission
-from strawberry import ID
-from strawberry.scalars import JSON
-
-from amancay_resolvers.budget import loss_of
-from amancay_resolvers.context import Context, Info, not_found
-from amancay_resolvers.pagination import NO_PAGE, page_info
-from amancay_resolvers.problems import REFUSALS, no_dataset, problem
-from amancay_resolvers.query import to_engine
-from amancay_resolvers.table import table_of
 
 MAX_KEY = 128
 ENDED = frozenset({Status.SUCCEEDED, Status.FAILED, Status.CANCELLED})

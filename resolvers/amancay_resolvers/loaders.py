@@ -1,8 +1,9 @@
 """Batched look-ups, one loader per request, so that a list costs one call and not one per item."""
 
+from strawberry.dataloader import DataLoader
+
 from amancay_storage.account import Balance
 from amancay_storage.ledger import Ledger
-from strawberry.dataloader import DataLoader
 
 BudgetLoader = DataLoader[str, Balance | None]
 

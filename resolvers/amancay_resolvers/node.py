@@ -1,12 +1,12 @@
 """Anything by its global id."""
 
-from amancay_schema.pagination import Node, local_id
 from strawberry import ID
 
 from amancay_resolvers.context import Info
 from amancay_resolvers.dataset import visible_dataset
 from amancay_resolvers.execution import execution
 from amancay_resolvers.user import caller
+from amancay_schema.pagination import Node, local_id
 
 
 async def node(info: Info, id: ID) -> Node | None:

@@ -1,11 +1,12 @@
 """Refusals of the other rooms in the schema's words: as members of a union, or as top-level errors."""
 
+from strawberry.exceptions import StrawberryInputCoercionError
+
 from amancay_engine.errors import EngineRefusal
+from amancay_resolvers.budget import loss_of
 from amancay_schema.errors import ApiError
 from amancay_schema.problems import BudgetExceeded, Conflict, ErrorCode, InvalidQuery, NotFound
 from amancay_storage import errors as storage
-
-from amancay_resolvers.budget import loss_of
 
 NO_DATASET = "There is no such dataset for you: check the name, or ask for a grant."
 REFUSALS = (EngineRefusal, storage.StorageRefusal)
@@ -52,7 +53,7 @@ def api_error(error: BaseException) -> ApiError | None:
             return error
         case storage.LimitExceeded():
             return ApiError("LIMIT_EXCEEDED", error.message, limit=error.limit)
-        case storage.BadCursor() | storage.BadName():
+        case storage.BadCursor() | storage.BadName() | StrawberryInputCoercionError():
             return ApiError("BAD_USER_INPUT", error.message)
         case EngineRefusal():
             return ApiError("BAD_USER_INPUT", error.message, path=list(error.path))

@@ -3,9 +3,6 @@
 from collections.abc import AsyncIterator
 
 import strawberry
-from amancay_schema.budget import Budget
-from amancay_schema.dataset import BooleanColumn, DatetimeColumn, FloatColumn, IntegerColumn, StringColumn
-from amancay_schema.execution import Execution
 
 from amancay_resolvers import budget as budget_resolvers
 from amancay_resolvers import dataset as dataset_resolvers
@@ -14,6 +11,9 @@ from amancay_resolvers import node as node_resolvers
 from amancay_resolvers import server as server_resolvers
 from amancay_resolvers import user as user_resolvers
 from amancay_resolvers.context import Context
+from amancay_schema.budget import Budget
+from amancay_schema.dataset import BooleanColumn, DatetimeColumn, FloatColumn, IntegerColumn, StringColumn
+from amancay_schema.execution import Execution
 
 CONCRETE_TYPES = (BooleanColumn, DatetimeColumn, FloatColumn, IntegerColumn, StringColumn)
 """Types that only an interface names."""

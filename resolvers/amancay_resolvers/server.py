@@ -2,10 +2,9 @@
 
 from amancay_engine.dummy import MAX_DUMMY_ROWS
 from amancay_engine.runners import LIBRARY_VERSIONS
+from amancay_resolvers.context import Info
 from amancay_schema.query import Library
 from amancay_schema.server import LibraryVersion, Limits, Server
-
-from amancay_resolvers.context import Info
 
 
 async def server(info: Info) -> Server:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 import polars as pl
+
 from amancay_schema.errors import ApiError
 from amancay_schema.table import FileFormat, Table, TableColumn
 

@@ -2,11 +2,10 @@
 
 from functools import partial
 
-from amancay_schema.pagination import global_id
-from amancay_schema.user import Role, User
-
 from amancay_resolvers.budget import grants
 from amancay_resolvers.context import Context, Info
+from amancay_schema.pagination import global_id
+from amancay_schema.user import Role, User
 
 
 async def me(info: Info) -> User:

@@ -8,16 +8,6 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from importlib.metadata import version
 
-from amancay_resolvers import roots
-from amancay_resolvers.context import Context, PublicLimits
-from amancay_resolvers.loaders import budget_loader
-from amancay_schema.errors import Unauthenticated
-from amancay_schema.scalars import SCALARS
-from amancay_storage.client import Store
-from amancay_storage.errors import StoreUnavailable
-from amancay_worker.limits import Limits as RunLimits
-from amancay_worker.loop import Worker, sweep_forever
-from amancay_worker.supervisor import Supervisor
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -25,6 +15,11 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from strawberry.schema.config import StrawberryConfig
 
+from amancay_resolvers import roots
+from amancay_resolvers.context import Context, PublicLimits
+from amancay_resolvers.loaders import budget_loader
+from amancay_schema.errors import Unauthenticated
+from amancay_schema.scalars import SCALARS
 from amancay_server.download import PATH as DOWNLOAD_PATH
 from amancay_server.download import Downloads
 from amancay_server.graphql import GraphQLView, Schema, build_schema
@@ -32,6 +27,11 @@ from amancay_server.identity import Claims, Verifier
 from amancay_server.limits import BodyLimit, Limits
 from amancay_server.live import Hub
 from amancay_server.settings import Settings, WorkerSettings
+from amancay_storage.client import Store
+from amancay_storage.errors import StoreUnavailable
+from amancay_worker.limits import Limits as RunLimits
+from amancay_worker.loop import Worker, sweep_forever
+from amancay_worker.supervisor import Supervisor
 
 GRAPHQL_PATH = "/graphql"
 VERSION = version("amancay")

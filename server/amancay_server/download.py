@@ -7,12 +7,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import polars as pl
-from amancay_engine.dummy import dummy_frame
-from amancay_resolvers.context import Downloadable
-from amancay_storage.client import Store
 from jose import JWTError, jwt
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
+
+from amancay_engine.dummy import dummy_frame
+from amancay_resolvers.context import Downloadable
+from amancay_storage.client import Store
 
 LIFETIME = timedelta(minutes=5)
 ALGORITHM = "HS256"

@@ -9,12 +9,13 @@ import logging
 import traceback
 from collections.abc import Iterable, Sequence
 
-from amancay_resolvers.problems import api_error
-from amancay_schema.errors import ApiError
-from amancay_storage.errors import StoreUnavailable
 from graphql import GraphQLError, GraphQLSyntaxError
 from graphql.validation.validate import ValidationAbortedError
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
+
+from amancay_resolvers.problems import api_error
+from amancay_schema.errors import ApiError
+from amancay_storage.errors import StoreUnavailable
 
 MASKED = "Something went wrong on our side."
 RULE_CODES = frozenset({"BAD_USER_INPUT", "LIMIT_EXCEEDED"})

@@ -14,7 +14,6 @@ from functools import lru_cache
 from typing import Any
 
 import strawberry
-from amancay_schema.errors import ApiError
 from graphql import DocumentNode, GraphQLError, OperationDefinitionNode, parse
 from starlette.requests import Request
 from starlette.responses import Response
@@ -29,6 +28,7 @@ from strawberry.types.execution import ExecutionContext
 from strawberry.types.graphql import OperationType
 from strawberry.types.unset import UNSET, UnsetType
 
+from amancay_schema.errors import ApiError
 from amancay_server.fault import expose, log_faults, refusal_or_fault
 from amancay_server.identity import Claims, Verifier, bearer_token
 from amancay_server.limits import (

@@ -15,11 +15,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from amancay_schema.errors import Unauthenticated
 from jose import jwk, jwt
 from jose.backends.base import Key
 from jose.exceptions import JOSEError
 
+from amancay_schema.errors import Unauthenticated
 from amancay_server.settings import IdentitySettings, InvalidSettings
 
 __all__ = ["Claims", "Unauthenticated", "Verifier", "bearer_token"]

@@ -11,7 +11,6 @@ from functools import lru_cache
 from math import isfinite
 from typing import Any
 
-from amancay_schema.errors import ApiError
 from graphql import (
     DirectiveNode,
     DocumentNode,
@@ -31,6 +30,8 @@ from graphql.validation.validate import ValidationAbortedError
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from amancay_schema.errors import ApiError
 
 MAX_SUBSCRIPTIONS_PER_CONNECTION = 10
 """Operations that one WebSocket may have under way."""

@@ -9,11 +9,10 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Generic, TypeVar
 
+from amancay_server.limits import limit_exceeded
 from amancay_storage.changes import Change, GrantChange, Resync
 from amancay_storage.client import Store
 from amancay_storage.execution import ExecutionRecord
-
-from amancay_server.limits import limit_exceeded
 
 MAX_FOLLOWERS = 10_000
 """Mailboxes that one server process holds."""

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Any, NoReturn
 
-from amancay_schema.errors import ApiError
 from starlette.requests import Request
 
+from amancay_schema.errors import ApiError
 from amancay_server.limits import Limits, json_within_depth, limit_exceeded
 
 JSON = "application/json"

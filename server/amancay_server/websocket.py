@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol, cast
 
-from amancay_schema.errors import ApiError
 from starlette.websockets import WebSocketState
 from strawberry.asgi import ASGIWebSocketAdapter
 from strawberry.http.exceptions import WebSocketDisconnected
@@ -23,6 +22,7 @@ from strawberry.subscriptions.protocols.graphql_transport_ws.types import (
     SubscribeMessage,
 )
 
+from amancay_schema.errors import ApiError
 from amancay_server.fault import log_fault, refusal_or_fault
 from amancay_server.identity import Claims
 from amancay_server.limits import MAX_SUBSCRIPTIONS_PER_CONNECTION, Limits, limit_exceeded

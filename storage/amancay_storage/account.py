@@ -8,7 +8,6 @@ cap.
 from dataclasses import dataclass
 
 from amancay_engine.privacy import PrivacyLoss
-
 from amancay_storage.amount import PARTS, dump_loss, parse_loss
 from amancay_storage.driver import Document
 from amancay_storage.name import check_name

@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from amancay_engine.privacy import PrivacyLoss
 from bson import Int64
+
+from amancay_engine.privacy import PrivacyLoss
 
 MAX_AMOUNT = 2**61
 """The largest part of a stored loss. Three of them still add up within 64 bits."""

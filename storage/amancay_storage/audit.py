@@ -7,9 +7,9 @@ moment: a verdict is written and not yet applied to an account, whose reservatio
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
 
-from amancay_engine.privacy import NOTHING, PrivacyLoss
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorClientSession
 
+from amancay_engine.privacy import NOTHING, PrivacyLoss
 from amancay_storage.amount import parse_loss
 from amancay_storage.driver import Database, Document, now_minus
 from amancay_storage.layout import ACCOUNTS, ENTRIES, EXECUTIONS, RESULTS

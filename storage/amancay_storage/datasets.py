@@ -7,7 +7,6 @@ from typing import Any
 from amancay_engine.metadata import TableMetadata, dump_metadata, parse_metadata
 from amancay_engine.query import Library
 from amancay_engine.sources import Source, dump_source, parse_source
-
 from amancay_storage.driver import Database, Document, guarded, insert_once
 from amancay_storage.errors import Conflict
 from amancay_storage.layout import ACCOUNTS, DATASET_VERSIONS, DATASETS

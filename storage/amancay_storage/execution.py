@@ -9,7 +9,6 @@ from typing import Any
 from amancay_engine.privacy import NOTHING, PrivacyLoss
 from amancay_engine.query import Library
 from amancay_engine.release import Accuracy, Mechanism
-
 from amancay_storage.amount import dump_loss, parse_loss, storable
 from amancay_storage.driver import Document
 from amancay_storage.errors import LimitExceeded

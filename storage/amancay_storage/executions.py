@@ -7,10 +7,10 @@ it. The attempt's number is the fence: a worker that has lost its lease changes 
 import asyncio
 from collections.abc import Sequence
 
-from amancay_engine.release import Accuracy, Mechanism, Release
 from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
+from amancay_engine.release import Accuracy, Mechanism, Release
 from amancay_storage.amount import storable
 from amancay_storage.driver import Database, Document, guarded, insert_once, now_plus
 from amancay_storage.errors import Conflict, LimitExceeded, NotFound, StorageRefusal, StoreUnavailable
@@ -176,16 +176,27 @@ class Executions:
 
     @guarded
     async def mark_opened(
-        self, id: str, attempt: int, accuracy: Sequence[Accuracy], mechanisms: Sequence[Mechanism]
+        self,
+        id: str,
+        attempt: int,
+        accuracy: Sequence[Accuracy],
+        mechanisms: Sequence[Mechanism],
+        *,
+        fraction: float = 0.5,
+        stage_text: str = "Reading the data",
     ) -> bool:
         """Writes down that private data is about to be read: from now on the execution is paid for.
 
-        False if the attempt may not go on: it was fenced or cancelled, and nothing is marked.
+        Shows `fraction` and `stage_text` as its progress. False if the attempt may not go on: it was fenced or
+        cancelled, and nothing is marked.
         """
         known = dump_knowledge(tuple(accuracy), tuple(mechanisms))
         marked = await self._executions.update_one(
             {**_running(id, attempt), "outcome": None},
-            {"$set": {**known, "opened": True}, "$inc": {"revision": 1}},
+            {
+                "$set": {**known, "opened": True, "fraction": fraction, "stage_text": stage_text},
+                "$inc": {"revision": 1},
+            },
         )
         return bool(marked.matched_count)
 

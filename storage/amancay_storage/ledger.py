@@ -8,16 +8,17 @@ Every call may be repeated.
 When several refusals apply, the order is: existence, input, conflict, limits, budget.
 """
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from amancay_engine.privacy import PrivacyLoss
-from amancay_engine.release import Mechanism
 from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo import ReturnDocument
 
+from amancay_engine.privacy import PrivacyLoss
+from amancay_engine.release import Mechanism
 from amancay_storage.account import Account, Balance, empty, granting, parse_balance, reserving, settling
 from amancay_storage.amount import dump_loss, parse_loss, smaller_parts, storable
 from amancay_storage.audit import violations
@@ -357,8 +358,9 @@ class Ledger:
 
     async def _apply(self, entry: Document) -> None:
         spend = entry["kind"] == EntryKind.COMMIT
-        for account in entry["accounts"]:
-            await self._accounts.update_one(*settling(account, entry["_id"], parse_loss(entry["loss"]), spend=spend))
+        loss = parse_loss(entry["loss"])
+        changes = [settling(account, entry["_id"], loss, spend=spend) for account in entry["accounts"]]
+        await asyncio.gather(*(self._accounts.update_one(*change) for change in changes))
 
 
 def parse_grant(document: Document) -> Grant:

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from amancay_engine.errors import FailureCode
-from amancay_engine.privacy import NOTHING
 from pymongo import ReturnDocument
 
+from amancay_engine.errors import FailureCode
+from amancay_engine.privacy import NOTHING
 from amancay_storage.amount import dump_loss, parse_loss
 from amancay_storage.driver import Database, Document, guarded, now_minus
 from amancay_storage.errors import NotFound
@@ -71,6 +71,8 @@ class Settlement:
         """Deletes what will never be shown: results of lost attempts, and of a run that did not succeed."""
         unwanted: Document = {"execution": document["_id"]}
         if document["outcome"]["status"] == Status.SUCCEEDED:
+            if document["attempt"] == 1:
+                return
             unwanted["_id"] = {"$ne": f"{document['_id']}/{document['sealed_attempt']}"}
         await self._results.delete_many(unwanted)
 

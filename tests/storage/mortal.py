@@ -3,9 +3,10 @@
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
+from motor.motor_asyncio import AsyncIOMotorClient
+
 from amancay_storage.client import Store
 from amancay_storage.driver import Document
-from motor.motor_asyncio import AsyncIOMotorClient
 
 WRITES = frozenset(
     {"insert_one", "update_one", "update_many", "replace_one", "find_one_and_update", "delete_one", "delete_many"}

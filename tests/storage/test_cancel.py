@@ -3,10 +3,10 @@
 import asyncio
 
 import pytest
+
 from amancay_storage.client import Store
 from amancay_storage.errors import NotFound
 from amancay_storage.execution import ExecutionRecord, Status
-
 from tests.storage.scene import (
     DONE,
     FAILED,

@@ -4,13 +4,13 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+from motor.motor_asyncio import AsyncIOMotorClient
+
 from amancay_storage.changes import Change, GrantChange, Resync
 from amancay_storage.client import Store
 from amancay_storage.errors import BudgetExceeded
 from amancay_storage.execution import ExecutionRecord, Kind, Status
 from amancay_storage.users import Role
-from motor.motor_asyncio import AsyncIOMotorClient
-
 from tests.storage.scene import ACCURACY, DONE, LEASE, LIMIT, MECHANISM, NOTHING, RELEASE, TENTH, grant, queued
 
 pytestmark = pytest.mark.anyio

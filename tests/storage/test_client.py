@@ -4,11 +4,11 @@ import asyncio
 import time
 
 import pytest
+from motor.motor_asyncio import AsyncIOMotorClient
+
 from amancay_storage import client as module
 from amancay_storage.client import Store
 from amancay_storage.errors import Conflict, StoreUnavailable
-from motor.motor_asyncio import AsyncIOMotorClient
-
 from tests.storage.scene import assert_balance, grant, queued
 
 pytestmark = pytest.mark.anyio

@@ -6,13 +6,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 
 import pytest
+from motor.motor_asyncio import AsyncIOMotorClient
+
 from amancay_storage.client import Store
 from amancay_storage.driver import Document
 from amancay_storage.errors import BudgetExceeded
 from amancay_storage.execution import ExecutionFilter, Kind, Outcome, Status
 from amancay_storage.sweeper import SweepReport, sweep
-from motor.motor_asyncio import AsyncIOMotorClient
-
 from tests.storage.mortal import Died, mortal
 from tests.storage.scene import (
     ACCURACY,

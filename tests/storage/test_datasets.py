@@ -5,13 +5,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+
 from amancay_engine.metadata import TableMetadata, parse_metadata
 from amancay_engine.query import Library
 from amancay_engine.sources import FileFormat, FileSource
 from amancay_storage.client import Store
 from amancay_storage.datasets import DatasetRecord
 from amancay_storage.errors import BadCursor, BadName, Conflict
-
 from tests.storage.scene import LIMIT, METADATA
 
 pytestmark = pytest.mark.anyio

@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+
 from amancay_engine.release import Release
 from amancay_storage import executions as module
 from amancay_storage.client import Store
@@ -21,7 +22,6 @@ from amancay_storage.execution import (
 )
 from amancay_storage.ledger import EntryKind
 from amancay_storage.sweeper import sweep
-
 from tests.storage.scene import (
     ACCURACY,
     DONE,

@@ -4,15 +4,15 @@ import asyncio
 import secrets
 
 import pytest
+from motor.motor_asyncio import AsyncIOMotorClient
+from pymongo.errors import WriteError
+
 from amancay_engine.privacy import PrivacyLoss
 from amancay_storage.account import MAX_PENDING_PER_GRANT
 from amancay_storage.amount import MAX_AMOUNT
 from amancay_storage.client import Store
 from amancay_storage.errors import BadCursor, BudgetExceeded, Conflict, LimitExceeded, NotFound
 from amancay_storage.ledger import EntryKind
-from motor.motor_asyncio import AsyncIOMotorClient
-from pymongo.errors import WriteError
-
 from tests.storage.scene import LIMIT, MECHANISM, NOTHING, TENTH, assert_balance, balances, grant
 
 pytestmark = pytest.mark.anyio

@@ -8,12 +8,12 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+
 from amancay_server.embedded_mongo import EmbeddedMongo
 from amancay_storage.client import Store
 from amancay_storage.errors import StoreUnavailable
 from amancay_storage.execution import ExecutionRecord
 from amancay_storage.sweeper import sweep
-
 from tests.storage.scene import TENTH, assert_balance, balances, grant, submission
 
 pytestmark = [pytest.mark.anyio, pytest.mark.crash]

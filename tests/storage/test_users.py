@@ -1,6 +1,7 @@
 """Users: made once, changed on purpose."""
 
 import pytest
+
 from amancay_storage.client import Store
 from amancay_storage.errors import BadName, Conflict
 from amancay_storage.users import Role, UserRecord

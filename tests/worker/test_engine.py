@@ -7,6 +7,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+
 from amancay_engine.dummy import DummyRows
 from amancay_engine.errors import FailureCode
 from amancay_engine.job import Job

@@ -4,9 +4,10 @@ import asyncio
 import time
 
 import pytest
-from amancay_worker.grid import next_tick, wait_for_tick
 from hypothesis import given
 from hypothesis import strategies as st
+
+from amancay_worker.grid import next_tick, wait_for_tick
 
 
 @given(st.floats(0, 1e6), st.floats(0, 1e4), st.sampled_from([0.1, 0.25, 0.5, 1.0, 60.0]))

@@ -5,6 +5,9 @@ import contextlib
 from collections.abc import Iterator
 
 import pytest
+from anyio.from_thread import BlockingPortal, start_blocking_portal
+from pymongo.uri_parser import parse_uri
+
 from amancay_engine.metadata import parse_metadata
 from amancay_engine.privacy import NOTHING, PrivacyLoss
 from amancay_engine.query import Library
@@ -13,8 +16,6 @@ from amancay_storage.client import Store
 from amancay_storage.executions import Kind, Status, Submission
 from amancay_worker.claim import Claim, Pace
 from amancay_worker.supervisor import Supervisor
-from anyio.from_thread import BlockingPortal, start_blocking_portal
-from pymongo.uri_parser import parse_uri
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 LOSS = PrivacyLoss(epsilon_nano=10**8, delta_atto=0)

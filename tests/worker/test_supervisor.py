@@ -16,6 +16,7 @@ from typing import Any
 
 import psutil
 import pytest
+
 from amancay_engine.errors import FailureCode
 from amancay_engine.release import Release
 from amancay_worker.limits import MIB, Limits

@@ -17,7 +17,6 @@ from amancay_engine.sources import dump_source
 from amancay_storage.client import Store
 from amancay_storage.errors import StorageRefusal, StoreUnavailable
 from amancay_storage.executions import ExecutionRecord, Kind, Outcome, Status
-
 from amancay_worker.grid import wait_for_tick
 from amancay_worker.protocol import Failed, Prepared
 from amancay_worker.supervisor import Supervisor
@@ -117,11 +116,15 @@ class Claim:
         record = self._record
         ours = await insist(
             lambda: self._store.executions.mark_opened(
-                record.id, record.attempt, prepared.accuracy, prepared.mechanisms
+                record.id,
+                record.attempt,
+                prepared.accuracy,
+                prepared.mechanisms,
+                fraction=READING_FRACTION,
+                stage_text=READING,
             )
         )
         if ours:
-            await self._show(READING_FRACTION, READING)
             self._opened_at = time.monotonic()
         return ours
 

@@ -8,7 +8,6 @@ from amancay_storage.client import Store
 from amancay_storage.errors import StoreUnavailable
 from amancay_storage.executions import ExecutionRecord
 from amancay_storage.sweeper import sweep
-
 from amancay_worker.claim import Claim, Pace
 from amancay_worker.supervisor import Supervisor
 

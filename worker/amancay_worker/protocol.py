@@ -10,7 +10,6 @@ from typing import Any, Never
 
 from amancay_engine.errors import FailureCode
 from amancay_engine.release import Accuracy, Mechanism
-
 from amancay_worker.child import ProtocolError
 
 MAX_EVENT_BYTES = 2**20

@@ -14,7 +14,6 @@ from typing import Any, Self, TypeVar
 
 from amancay_engine.errors import FailureCode
 from amancay_engine.release import Release
-
 from amancay_worker.child import Child, ForkServerProcess, ProtocolError
 from amancay_worker.forkserver import Plan
 from amancay_worker.limits import Limits
@@ -59,12 +58,14 @@ class Supervisor:
         self._spares: deque[Child] = deque()
         self._server: ForkServerProcess | None = None
         self._ordering = asyncio.Lock()
+        self._dismissed: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
         await self._top_up()
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        await asyncio.gather(*self._dismissed, return_exceptions=True)
         for spare in self._spares:
             spare.kill()
         self._spares.clear()
@@ -72,7 +73,7 @@ class Supervisor:
             await self._server.stop()
 
     async def run(self, job: bytes, *, on_prepared: OnPrepared, on_stage: OnStage, private: bool) -> Release | Failed:
-        """Runs one job to its end; the process is dead and reaped when this returns, raises or is cancelled.
+        """Runs one job to its end; its process is killed when this returns, raises or is cancelled, and reaped soon.
 
         `on_prepared` is awaited before anything is read, and says whether to go on. After that a private run
         may read, and its stages are no longer passed to `on_stage`: when they come depends on the data.
@@ -83,7 +84,6 @@ class Supervisor:
                 break
             conversation = _Conversation(child, self._limits, on_prepared, on_stage, private=private)
             try:
-                await self._top_up()
                 return await conversation.hold(job)
             except ProtocolError:
                 status = await child.end()
@@ -91,7 +91,7 @@ class Supervisor:
                     return Failed(code=_reason(status), opened=conversation.opened)
                 # The fork server was lost and took the child with it before it had said a price: begin again.
             finally:
-                await child.end()
+                self._dismiss(child)
         return Failed(code=FailureCode.INTERNAL, opened=False)
 
     async def _take(self) -> Child | None:
@@ -114,6 +114,20 @@ class Supervisor:
             if lost is not None:
                 await lost.stop()
         return await self._server.fork()
+
+    def _dismiss(self, child: Child) -> None:
+        """Kills a child now; it is reaped and replaced beside what comes next.
+
+        The replacement waits until then: what a new child does first would take processor time from the query.
+        """
+        child.kill()
+        task = asyncio.create_task(self._succeed(child))
+        self._dismissed.add(task)
+        task.add_done_callback(self._dismissed.discard)
+
+    async def _succeed(self, child: Child) -> None:
+        await child.end()
+        await self._top_up()
 
     async def _top_up(self) -> None:
         async with self._ordering:

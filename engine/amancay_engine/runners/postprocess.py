@@ -1,10 +1,11 @@
 """From noisy parts to the answer that was asked for. Sees nothing but noisy values, so it is free."""
 
-import duckdb
 import polars as pl
 
+from amancay_engine.database import empty_database, lock
 from amancay_engine.metadata import FloatColumn, TableMetadata, bounds
 from amancay_engine.release import Release
+from amancay_engine.vetting.smartnoise_sql import fresh
 from amancay_engine.vetting.sql_expression import Kind
 from amancay_engine.vetting.sql_plan import Part, PartFunction, SqlPlan, key_name, part_name
 
@@ -40,20 +41,22 @@ def released(frame: pl.DataFrame) -> Release:
 
 
 def _parts(plan: SqlPlan, noisy: pl.DataFrame) -> pl.DataFrame:
-    names = {key_name(index): key.label for index, key in enumerate(plan.keys)}
-    names |= {part_name(index): part.label for index, part in enumerate(plan.parts)}
-    return noisy.rename(names)
+    names = [(key_name(index), key.label) for index, key in enumerate(plan.keys)]
+    names += [(part_name(index), part.label) for index, part in enumerate(plan.parts)]
+    labels: dict[str, str] = {}
+    for name, label in names:
+        labels[fresh(label, labels)] = name
+    return noisy.select(pl.col(name).alias(label) for label, name in labels.items())
 
 
 def _selected(plan: SqlPlan, metadata: TableMetadata, noisy: pl.DataFrame) -> pl.DataFrame:
     rounded = noisy.with_columns(
         _rounded(pl.col(part_name(index)), part, metadata) for index, part in enumerate(plan.parts)
     )
-    with duckdb.connect(":memory:", config={"threads": "1"}) as connection:
-        connection.register("noisy", rounded.to_arrow())
-        connection.execute("SET enable_external_access = false")
-        connection.execute("SET lock_configuration = true")
-        return pl.DataFrame(connection.sql(_final_sql(plan)).to_arrow_table())
+    connection = empty_database()
+    connection.register("noisy", rounded.to_arrow())
+    lock(connection)
+    return pl.DataFrame(connection.sql(_final_sql(plan)).to_arrow_table())
 
 
 def _rounded(column: pl.Expr, part: Part, metadata: TableMetadata) -> pl.Expr:

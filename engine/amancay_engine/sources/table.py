@@ -12,6 +12,7 @@ from pathlib import Path
 import duckdb
 import polars as pl
 
+from amancay_engine.database import empty_database, lock
 from amancay_engine.errors import FailureCode
 from amancay_engine.metadata import (
     BooleanColumn,
@@ -26,8 +27,6 @@ from amancay_engine.sources.file import FileFormat, FileSource
 from amancay_engine.vetting.sql_expression import number_literal, text_literal, time_literal
 
 ROWS = "amancay_rows"
-THREADS = 2
-MEMORY_LIMIT = "1GB"
 
 
 class SourceUnavailable(Exception):
@@ -46,11 +45,11 @@ def open_table(
     Raises:
         SourceUnavailable: if the source cannot be opened or a column is missing.
     """
-    connection = duckdb.connect(":memory:", config={"threads": str(THREADS), "memory_limit": MEMORY_LIMIT})
+    connection = empty_database()
     names = list(columns)
     try:
         relation = _relation(connection, source)
-        _lock(connection, source)
+        lock(connection, f"[{text_literal(source.path)}]" if isinstance(source, FileSource) else "[]")
         have = {str(name).lower() for name in connection.sql(f"SELECT * FROM {relation} LIMIT 0").columns}  # noqa: S608 - our own text
     except duckdb.Error as error:
         raise SourceUnavailable from error
@@ -80,16 +79,6 @@ def _csv_header(path: Path) -> list[str]:
             return next(csv.reader(file))
     except (OSError, UnicodeDecodeError, StopIteration, csv.Error) as error:
         raise SourceUnavailable from error
-
-
-def _lock(connection: duckdb.DuckDBPyConnection, source: FileSource | pl.DataFrame) -> None:
-    """From here on only the one file can be opened, no extension loaded, no setting changed."""
-    if isinstance(source, FileSource):
-        connection.execute(f"SET allowed_paths = [{text_literal(source.path)}]")
-    connection.execute("SET autoinstall_known_extensions = false")
-    connection.execute("SET autoload_known_extensions = false")
-    connection.execute("SET enable_external_access = false")
-    connection.execute("SET lock_configuration = true")
 
 
 def clamped(name: str, column: Column) -> str:

@@ -4,7 +4,8 @@ The text is parsed once, by sqlglot, into a tree that is walked node by node; no
 further. SmartNoise SQL and DuckDB see SQL that was generated from the plan, with names of our own.
 """
 
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import count
 from math import prod
@@ -31,6 +32,9 @@ from amancay_engine.query import SmartnoiseSqlQuery
 from amancay_engine.vetting.parameters import vet_delta, vet_epsilon
 from amancay_engine.vetting.sql_expression import Compiler, Kind, Term, shown
 from amancay_engine.vetting.sql_plan import Key, Output, Part, PartFunction, SqlPlan, key_name, part_name
+
+# It writes what it cannot parse into the log, and a query may not stand there.
+logging.getLogger("sqlglot").setLevel(logging.CRITICAL)
 
 MAX_SQL = 10_000
 MAX_OUTPUTS = 50
@@ -349,12 +353,12 @@ class _Vetting:
         names = [self._part(Part(function, column), scope) for function in aggregate.functions]
         if len(names) == 1:
             return Term(names[0], Kind.NUMBER)
-        rows = f"CASE WHEN {names[1]} >= 1 THEN CAST({names[1]} AS DOUBLE) END"
-        formula = aggregate.formula(names[0], rows, *names[2:])
+        formula = aggregate.formula(names[0], f"CAST({names[1]} AS DOUBLE)", *names[2:])
         if aggregate.formula is _mean:
             lower, upper = bounds(self.metadata.columns[column]) or (0, 0)
             formula = f"LEAST(GREATEST({formula}, {lower!r}), {upper!r})"
-        return Term(f"({formula})", Kind.NUMBER)
+        # Around all of it: GREATEST and LEAST pass over NULL, and a group without rows would show a bound.
+        return Term(f"(CASE WHEN {names[1]} >= 1 THEN {formula} END)", Kind.NUMBER)
 
     def _count(self, node: exp.Count, scope: _Outputs) -> Term:
         argument = node.this
@@ -408,7 +412,7 @@ class _Vetting:
         for item in self._select.expressions:
             scope = _Outputs(self, "select")
             term = Compiler(scope).term(item.unalias())
-            label = _fresh(_label(item), labels)
+            label = fresh(_label(item), labels)
             labels[label.lower()] = term
             simple = len(scope.parts) == 1 and term.sql == self._part(next(iter(scope.parts)), scope)
             outputs.append(Output(label, term.sql, term.kind, tuple(scope.parts), simple))
@@ -444,6 +448,8 @@ class _Vetting:
         node = self._select.args.get(clause)
         if node is None:
             return None
+        if any(value and name != "expression" for name, value in node.args.items()):
+            raise InvalidQuery(f"{clause.upper()} takes a whole number and nothing more", "sql", clause)
         literal = node.expression
         digits = literal.this if isinstance(literal, exp.Literal) and not literal.is_string else ""
         if not (digits.isascii() and digits.isdigit()) or len(digits) > 9 or int(digits) > MAX_LIMIT:
@@ -482,8 +488,9 @@ def _label(item: exp.Expr) -> str:
     return name
 
 
-def _fresh(label: str, taken: Mapping[str, Term]) -> str:
-    """`label`, numbered if an earlier column has it."""
+def fresh(label: str, taken: Iterable[str]) -> str:
+    """`label`, numbered if an earlier column has it, whatever the case."""
+    used = {name.lower() for name in taken}
     return next(
-        name for number in count(1) if (name := label if number == 1 else f"{label}_{number}").lower() not in taken
+        name for number in count(1) if (name := label if number == 1 else f"{label}_{number}").lower() not in used
     )

@@ -17,6 +17,8 @@ from sqlglot import exp
 from amancay_engine.errors import InvalidQuery
 
 MAX_IN_LIST = 1_000
+MAX_NESTING = 100
+"""How deep operators may stand in each other, for instance in a chain of ANDs; DuckDB's own limit is 1000."""
 INT64 = 2**63 - 1
 _PART_NAMES = {"query": "a subquery", "unnest": "UNNEST"}
 
@@ -53,6 +55,7 @@ class Compiler:
 
     def __init__(self, scope: Scope) -> None:
         self._scope = scope
+        self._depth = 0
 
     def refuse(self, message: str) -> InvalidQuery:
         """The refusal for this clause."""
@@ -60,6 +63,15 @@ class Compiler:
 
     def term(self, node: exp.Expr) -> Term:
         """Compiles any expression."""
+        if self._depth == MAX_NESTING:
+            raise self.refuse(f"expressions are nested deeper than {MAX_NESTING}")
+        self._depth += 1
+        try:
+            return self._compiled(node)
+        finally:
+            self._depth -= 1
+
+    def _compiled(self, node: exp.Expr) -> Term:
         resolved = self._scope.resolve(node)
         if resolved is not None:
             return resolved
@@ -258,21 +270,21 @@ def _like(compiler: Compiler, node: exp.Like) -> Term:
     if not (isinstance(node.expression, exp.Literal) and node.expression.is_string):
         raise compiler.refuse("LIKE takes a text pattern")
     value = compiler.typed(node.this, Kind.TEXT)
-    return Term(f"({value.sql} LIKE {text_literal(node.expression.this)})", Kind.BOOLEAN)
+    word = "NOT LIKE" if node.args.get("negate") else "LIKE"
+    return Term(f"({value.sql} {word} {text_literal(node.expression.this)})", Kind.BOOLEAN)
 
 
 def _case(compiler: Compiler, node: exp.Case) -> Term:
     branches = node.args["ifs"]
-    if node.this is not None:
-        conditions = [
-            compiler.term(exp.EQ(this=node.this.copy(), expression=branch.this.copy())) for branch in branches
-        ]
+    operand, conditions = "", [branch.this for branch in branches]
+    if node.this is not None:  # compiled once: copied into every branch, nested ones would grow exponentially
+        (operand, *wanted), _ = compiler.alike(node.this, *conditions)
     else:
-        conditions = [compiler.typed(branch.this, Kind.BOOLEAN) for branch in branches]
+        wanted = [compiler.typed(condition, Kind.BOOLEAN).sql for condition in conditions]
     default = node.args.get("default")
     values, kind = compiler.alike(*(branch.args["true"] for branch in branches), *([default] if default else []))
-    whens = " ".join(f"WHEN {when.sql} THEN {then}" for when, then in zip(conditions, values, strict=False))
-    return Term(f"(CASE {whens}{f' ELSE {values[-1]}' if default else ''} END)", kind)
+    whens = " ".join(f"WHEN {when} THEN {then}" for when, then in zip(wanted, values, strict=False))
+    return Term(f"(CASE {operand} {whens}{f' ELSE {values[-1]}' if default else ''} END)", kind)
 
 
 def _coalesce(compiler: Compiler, node: exp.Coalesce) -> Term:
@@ -343,7 +355,7 @@ _RULES: dict[type[exp.Expr], tuple[Rule, frozenset[str]]] = {
     exp.Is: (_is, _BINARY | {"negate"}),
     exp.In: (_in, frozenset({"this", "expressions"})),
     exp.Between: (_between, frozenset({"this", "low", "high"})),
-    exp.Like: (_like, _BINARY),
+    exp.Like: (_like, _BINARY | {"negate"}),
     exp.Add: (_arithmetic("+"), _BINARY),
     exp.Sub: (_arithmetic("-"), _BINARY),
     exp.Mul: (_arithmetic("*"), _BINARY),

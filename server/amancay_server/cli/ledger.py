@@ -3,10 +3,10 @@
 import asyncio
 
 import typer
-from amancay_storage.client import Store
-from amancay_storage.errors import StoreUnavailable
 
 from amancay_server.cli.options import DEFAULT_DATA_DIR, DataDir, fail, mongo_url, settings_or_fail
+from amancay_storage.client import Store
+from amancay_storage.errors import StoreUnavailable
 
 app = typer.Typer(help="The ledger of privacy budgets.", no_args_is_help=True)
 

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-from amancay_engine.privacy import PrivacyLoss
-from amancay_storage.users import Role
 from rich.progress import Progress
 
+from amancay_engine.privacy import PrivacyLoss
 from amancay_server.demo import income, penguins, visits
+from amancay_storage.users import Role
 
 VERSION = "1"
 """Of the tables: raised when one of them changes, so that those made before are made anew."""

@@ -4,8 +4,9 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from amancay_engine.privacy import PrivacyLoss
 from numpy.typing import NDArray
+
+from amancay_engine.privacy import PrivacyLoss
 
 NAME = "income"
 DESCRIPTION = (

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+
 from amancay_engine.privacy import PrivacyLoss
 
 NAME = "penguins"

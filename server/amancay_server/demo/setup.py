@@ -5,9 +5,8 @@ from pathlib import Path
 from amancay_engine.metadata import parse_metadata
 from amancay_engine.query import Library
 from amancay_engine.sources import FileFormat, FileSource
-from amancay_storage.client import Store
-
 from amancay_server.demo.data import DEMO_GRANTS, DEMO_USERS, demo_datasets
+from amancay_storage.client import Store
 
 ACTOR = "demo"
 

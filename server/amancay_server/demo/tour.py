@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
-import amancay_client as amancay
 from rich.console import Console
 from rich.table import Table as Grid
+
+import amancay_client as amancay
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from amancay_engine.privacy import PrivacyLoss
 from numpy.typing import NDArray
+
+from amancay_engine.privacy import PrivacyLoss
 
 NAME = "visits"
 DESCRIPTION = "Made-up visits to a hospital in 2024, at most five for each person. No real person is behind any row."
