@@ -1,5 +1,6 @@
 """A real server in a process of its own, for tests that come from outside."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -35,12 +36,19 @@ class RunningServer:
         """Ends the process as a power cut would."""
         self.process.send_signal(signal.SIGKILL)
         self.process.wait(STOP_SECONDS)
+        self._close()
 
     def stop(self) -> int:
         """Asks it to end, as Ctrl-C would; its exit code."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
-        return self.process.wait(STOP_SECONDS)
+        code = self.process.wait(STOP_SECONDS)
+        self._close()
+        return code
+
+    def _close(self) -> None:
+        if self.process.stdout is not None:
+            self.process.stdout.close()
 
 
 def start(arguments: list[str], data_dir: Path, environment: Mapping[str, str], **facts: str) -> RunningServer:
@@ -89,7 +97,6 @@ def serving(data_dir: Path, mongo_url: str, database: str, **settings: str) -> I
         yield server
     finally:
         server.stop()
-        _close(server)
 
 
 @contextmanager
@@ -100,15 +107,10 @@ def demo(data_dir: Path, *arguments: str) -> Iterator[RunningServer]:
         yield server
     finally:
         server.stop()
-        _close(server)
 
 
 def _drain(process: "subprocess.Popen[str]") -> None:
     assert process.stdout is not None
-    for _ in process.stdout:
-        pass
-
-
-def _close(server: RunningServer) -> None:
-    if server.process.stdout is not None:
-        server.process.stdout.close()
+    with contextlib.suppress(ValueError):  # closed meanwhile
+        for _ in process.stdout:
+            pass

@@ -12,6 +12,7 @@ from amancay_resolvers.context import Context, Downloadable, Info
 from amancay_resolvers.execution import executions_on
 from amancay_resolvers.pagination import page_info
 from amancay_resolvers.table import table_of
+from amancay_schema.argument import After, DatasetName, First
 from amancay_schema.budget import Budget
 from amancay_schema.dataset import (
     BooleanColumn,
@@ -33,7 +34,7 @@ from amancay_schema.table import FileFormat, Table
 from amancay_storage.datasets import DatasetRecord
 
 
-async def dataset(info: Info, name: str) -> Dataset | None:
+async def dataset(info: Info, name: DatasetName) -> Dataset | None:
     """One dataset, if it is granted to the caller or the caller oversees all."""
     return await visible_dataset(info.context, name)
 
@@ -46,7 +47,7 @@ async def visible_dataset(context: Context, name: str) -> Dataset | None:
     return None if record is None else _dataset_of(context, record)
 
 
-async def datasets(info: Info, first: int = 20, after: str | None = None) -> DatasetConnection:
+async def datasets(info: Info, first: First = 20, after: After = None) -> DatasetConnection:
     """The granted datasets; all of them for those who oversee."""
     context, store = info.context, info.context.store.datasets
     page = await (store.all(first, after) if context.oversees else store.granted(context.user.name, first, after))

@@ -7,8 +7,9 @@ import secrets
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from functools import partial
+from typing import Annotated
 
-from strawberry import ID
+from strawberry import ID, argument
 from strawberry.scalars import JSON
 
 from amancay_engine.dummy import MAX_DUMMY_ROWS, MAX_SEED, DummyRows
@@ -24,6 +25,7 @@ from amancay_resolvers.pagination import NO_PAGE, page_info
 from amancay_resolvers.problems import REFUSALS, no_dataset, problem
 from amancay_resolvers.query import to_engine
 from amancay_resolvers.table import table_of
+from amancay_schema.argument import After, DatasetName, First, GlobalId
 from amancay_schema.execution import (
     Accuracy,
     DummyInput,
@@ -49,6 +51,7 @@ from amancay_storage.execution import ExecutionFilter as StoredFilter
 from amancay_storage.execution import ExecutionRecord, Kind, Status, Submission
 
 MAX_KEY = 128
+Asked = Annotated[ExecuteInput, argument(description="What is asked, and of which dataset.")]
 ENDED = frozenset({Status.SUCCEEDED, Status.FAILED, Status.CANCELLED})
 CANCELLED_MESSAGE = "The execution was cancelled."
 
@@ -62,7 +65,11 @@ class _Asked:
     loss: PrivacyLoss
 
 
-async def estimate(info: Info, dataset: str, query: DpQuery) -> EstimateResult:
+async def estimate(
+    info: Info,
+    dataset: DatasetName,
+    query: Annotated[DpQuery, argument(description="The question.")],
+) -> EstimateResult:
     """Price, affordability and accuracy: from the question and the metadata alone."""
     try:
         asked = await _asked(info.context, dataset, query)
@@ -81,18 +88,22 @@ async def estimate(info: Info, dataset: str, query: DpQuery) -> EstimateResult:
     )
 
 
-async def execute(info: Info, input: ExecuteInput) -> ExecuteResult:
+async def execute(info: Info, input: Asked) -> ExecuteResult:
     """Vets, prices, reserves and queues a question."""
     return await _submit(info.context, input, None)
 
 
-async def execute_dummy(info: Info, input: ExecuteInput, dummy: DummyInput | None = None) -> ExecuteResult:
+async def execute_dummy(
+    info: Info,
+    input: Asked,
+    dummy: Annotated[DummyInput | None, argument(description="The made-up rows.")] = None,
+) -> ExecuteResult:
     """The same on made-up rows: free, and reproducible by its seed."""
     dummy = dummy or DummyInput()
     return await _submit(info.context, input, DummyRows(rows=dummy.rows, seed=dummy.seed))
 
 
-async def cancel_execution(info: Info, id: ID) -> ExecuteResult:
+async def cancel_execution(info: Info, id: GlobalId) -> ExecuteResult:
     """Stops an execution of the caller's: free before the data was read, charged after."""
     found = local_id(id, "Execution")
     try:
@@ -104,14 +115,17 @@ async def cancel_execution(info: Info, id: ID) -> ExecuteResult:
         return _no_execution() if isinstance(refusal, NotFound) else refusal
 
 
-async def execution(info: Info, id: ID) -> Execution | None:
+async def execution(info: Info, id: GlobalId) -> Execution | None:
     """One execution, if the caller may see it."""
     record = await visible_execution(info.context, id)
     return None if record is None else execution_of(info.context, record)
 
 
 async def executions(
-    info: Info, filter: ExecutionFilter | None = None, first: int = 20, after: str | None = None
+    info: Info,
+    filter: Annotated[ExecutionFilter | None, argument(description="Only these.")] = None,
+    first: First = 20,
+    after: After = None,
 ) -> ExecutionConnection:
     """The archive: the caller's own, or everybody's for those who oversee."""
     return await _page(info.context, filter or ExecutionFilter(), first, after)

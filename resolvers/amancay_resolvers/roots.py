@@ -11,6 +11,7 @@ from amancay_resolvers import node as node_resolvers
 from amancay_resolvers import server as server_resolvers
 from amancay_resolvers import user as user_resolvers
 from amancay_resolvers.context import Context
+from amancay_schema.argument import DatasetName, GlobalId
 from amancay_schema.budget import Budget
 from amancay_schema.dataset import BooleanColumn, DatetimeColumn, FloatColumn, IntegerColumn, StringColumn
 from amancay_schema.execution import Execution
@@ -66,13 +67,13 @@ class Subscription:
     """The state now, then every change."""
 
     @strawberry.subscription(description="An execution: its state now, then every change, complete when it has ended.")
-    async def execution(self, info: strawberry.Info[Context, None], id: strawberry.ID) -> AsyncIterator[Execution]:
+    async def execution(self, info: strawberry.Info[Context, None], id: GlobalId) -> AsyncIterator[Execution]:
         """Latest values; what came in between may be left out."""
         async for state in execution_resolvers.follow_execution(info, id):
             yield state
 
     @strawberry.subscription(description="The caller's budget on a dataset: the balance now, then every change.")
-    async def budget(self, info: strawberry.Info[Context, None], dataset: str) -> AsyncIterator[Budget]:
+    async def budget(self, info: strawberry.Info[Context, None], dataset: DatasetName) -> AsyncIterator[Budget]:
         """Latest values; what came in between may be left out."""
         async for balance in budget_resolvers.follow_budget(info, dataset):
             yield balance

@@ -6,6 +6,7 @@ from enum import Enum
 
 import strawberry
 
+from amancay_schema.argument import After, First
 from amancay_schema.pagination import PageInfo
 
 
@@ -74,7 +75,7 @@ class Grant:
     load_ledger: strawberry.Private[Callable[[int, str | None], Awaitable[LedgerConnection]]]
 
     @strawberry.field(description="Every change of this account, newest first.")
-    async def ledger(self, first: int = 20, after: str | None = None) -> LedgerConnection:
+    async def ledger(self, first: First = 20, after: After = None) -> LedgerConnection:
         """Looked up when asked for."""
         return await self.load_ledger(first, after)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import strawberry
 
+from amancay_schema.argument import After, First
 from amancay_schema.budget import Budget
 from amancay_schema.pagination import Node, PageInfo
 from amancay_schema.query import Library
@@ -105,12 +106,21 @@ class Dataset(Node):
         return await self.load_budget()
 
     @strawberry.field(description="Executions on this dataset that the caller may see, newest first.")
-    async def executions(self, first: int = 20, after: str | None = None, filter: _Filter | None = None) -> _Executions:
+    async def executions(
+        self,
+        first: First = 20,
+        after: After = None,
+        filter: Annotated[_Filter | None, strawberry.argument(description="Only these.")] = None,
+    ) -> _Executions:
         """Looked up when asked for."""
         return await self.load_executions(first, after, filter)  # type: ignore[return-value]  # a lazy type
 
     @strawberry.field(description="Made-up rows that fit the metadata; the same seed gives the same rows.")
-    async def dummy(self, rows: int = 100, seed: int = 42) -> Table:
+    async def dummy(
+        self,
+        rows: Annotated[int, strawberry.argument(description="How many, from 0 to 10000.")] = 100,
+        seed: Annotated[int, strawberry.argument(description="From 0 to 2147483647.")] = 42,
+    ) -> Table:
         """Made when asked for, from the metadata alone."""
         return await self.make_dummy(rows, seed)
 

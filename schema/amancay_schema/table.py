@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from enum import Enum
+from typing import Annotated
 
 import strawberry
 from strawberry.scalars import JSON
@@ -36,7 +37,11 @@ class Table:
     sign_download: strawberry.Private[Callable[[FileFormat], str]]
 
     @strawberry.field(description="Rows as one array of arrays; at most 10000 at a time.")
-    async def rows(self, first: int = 1000, offset: int = 0) -> JSON:
+    async def rows(
+        self,
+        first: Annotated[int, strawberry.argument(description="How many at most, from 0 to 10000.")] = 1000,
+        offset: Annotated[int, strawberry.argument(description="How many to leave out before.")] = 0,
+    ) -> JSON:
         """Cut out when asked for."""
         return JSON(self.load_rows(first, offset))
 
@@ -47,6 +52,8 @@ class Table:
         return None if stream is None else Base64(stream)
 
     @strawberry.field(description="A short-lived path on this server from which the table can be fetched as a file.")
-    async def download(self, format: FileFormat = FileFormat.PARQUET) -> str:
+    async def download(
+        self, format: Annotated[FileFormat, strawberry.argument(description="Of the file.")] = FileFormat.PARQUET
+    ) -> str:
         """Signed when asked for."""
         return self.sign_download(format)

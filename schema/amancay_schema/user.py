@@ -5,6 +5,7 @@ from enum import Enum
 
 import strawberry
 
+from amancay_schema.argument import After, First
 from amancay_schema.budget import GrantConnection
 from amancay_schema.pagination import Node
 
@@ -29,6 +30,6 @@ class User(Node):
     load_grants: strawberry.Private[Callable[[int, str | None], Awaitable[GrantConnection]]]
 
     @strawberry.field(description="The datasets that they may ask, and what is left.")
-    async def grants(self, first: int = 20, after: str | None = None) -> GrantConnection:
+    async def grants(self, first: First = 20, after: After = None) -> GrantConnection:
         """Looked up when asked for."""
         return await self.load_grants(first, after)

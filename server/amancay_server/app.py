@@ -26,6 +26,7 @@ from amancay_server.graphql import GraphQLView, Schema, build_schema
 from amancay_server.identity import Claims, Verifier
 from amancay_server.limits import BodyLimit, Limits
 from amancay_server.live import Hub
+from amancay_server.serving import GRAPHQL_PATH
 from amancay_server.settings import Settings, WorkerSettings
 from amancay_storage.client import Store
 from amancay_storage.errors import StoreUnavailable
@@ -33,7 +34,6 @@ from amancay_worker.limits import Limits as RunLimits
 from amancay_worker.loop import Worker, sweep_forever
 from amancay_worker.supervisor import Supervisor
 
-GRAPHQL_PATH = "/graphql"
 VERSION = version("amancay")
 RESTART_SECONDS = 1.0
 WARM = "amancay_engine.warm"

@@ -8,8 +8,7 @@ from collections.abc import Awaitable, Callable
 import uvicorn
 from starlette.applications import Starlette
 
-from amancay_server.app import GRAPHQL_PATH
-
+GRAPHQL_PATH = "/graphql"
 WS_MAX_BYTES = 1 << 20
 SHUTDOWN_SECONDS = 10
 

@@ -31,11 +31,14 @@ from tests.running import RunningServer
 Data = dict[str, Any]
 
 COUNT = "SELECT COUNT(*) AS n FROM df"
+MANY = 3_000_000
+DIGITS = " + ".join(f"LENGTH(CAST(age / {divisor} AS VARCHAR))" for divisor in range(3, 23))
+LONG = f"SELECT COUNT(*) AS n FROM df WHERE {DIGITS} > 0"
 EPSILON = 0.1
 LIMIT = PrivacyLoss(epsilon_nano=10**9, delta_atto=10**14)
 ROWS = 300
 WARDS = ("north", "south", "west")
-METADATA = {
+METADATA: Data = {
     "rows": ROWS,
     "columns": {
         "ward": {"type": "string", "categories": list(WARDS), "public_categories": True, "description": "Where."},
@@ -61,6 +64,11 @@ def sql(text: str = COUNT, **parameters: Any) -> Data:
 def nodes(connection: Data) -> list[Data]:
     """The nodes of a connection."""
     return [edge["node"] for edge in connection["edges"]]
+
+
+def many_rows() -> pl.DataFrame:
+    """A table with which `LONG` keeps a worker busy for many seconds."""
+    return pl.DataFrame({"age": pl.int_range(MANY, dtype=pl.Int32, eager=True)})
 
 
 def private_rows() -> pl.DataFrame:
@@ -163,10 +171,18 @@ class Scene:
         answer: Data = (await (caller or self.researcher).ask(EXECUTE, input=asked))["execute"]
         return answer
 
-    async def execute_dummy(self, query: Data | None = None, /, *, caller: Caller | None = None, **dummy: Any) -> Data:
+    async def execute_dummy(
+        self,
+        query: Data | None = None,
+        /,
+        *,
+        caller: Caller | None = None,
+        key: str | None = None,
+        dummy: Data | None = None,
+    ) -> Data:
         """What `executeDummy` answers."""
-        asked = {"dataset": self.dataset, "query": query or sql()}
-        answer: Data = (await (caller or self.researcher).ask(DUMMY, input=asked, dummy=dummy or None))["executeDummy"]
+        asked = {"dataset": self.dataset, "query": query or sql(), "idempotencyKey": key}
+        answer: Data = (await (caller or self.researcher).ask(DUMMY, input=asked, dummy=dummy))["executeDummy"]
         return answer
 
     async def estimate(self, query: Data | None = None, /, *, caller: Caller | None = None, **changes: Any) -> Data:

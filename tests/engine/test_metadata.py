@@ -68,7 +68,7 @@ def test_a_document_survives_the_round_trip(
 
 
 def test_defaults_are_the_careful_ones() -> None:
-    """Goal: fail closed. Method: the shortest document declares no bounds, no public keys, no rows, one contribution."""
+    """Goal: fail closed. Method: the shortest document declares no bounds, public keys or rows."""
     parsed = parse_metadata({"columns": {"a": {"type": "integer"}, "b": {"type": "string"}, "c": {"type": "float"}}})
     assert parsed.rows is None
     assert parsed.privacy_unit.kind is PrivacyUnitKind.ROW
@@ -212,4 +212,4 @@ def test_a_document_at_every_limit_is_taken(document: dict[str, Any]) -> None:
 def test_metadata_cannot_be_changed() -> None:
     """Goal: what was priced is what is run."""
     with pytest.raises(ValueError, match="frozen"):
-        ROW.rows = 5
+        setattr(ROW, "rows", 5)  # noqa: B010 - mypy knows that it cannot be set

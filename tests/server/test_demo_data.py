@@ -13,7 +13,8 @@ from amancay_engine.metadata import (
     TableMetadata,
     parse_metadata,
 )
-from amancay_server.demo.data import DEMO_GRANTS, DEMO_USERS, DemoDataset, demo_datasets, make_data
+from amancay_server.demo.data import DEMO_GRANTS, DemoDataset, demo_datasets, make_data
+from amancay_server.demo.users import DEMO_USERS
 from polars.testing import assert_frame_equal
 
 POLARS_TYPES: dict[type, pl.DataType] = {

@@ -6,12 +6,8 @@ from typing import Annotated
 
 import typer
 
-from amancay_server.app import Process
 from amancay_server.cli.options import DEFAULT_DATA_DIR, DataDir, fail, mongo_url, settings_or_fail
-from amancay_server.demo.data import make_data
 from amancay_server.demo.issuer import Issuer
-from amancay_server.demo.setup import set_up
-from amancay_server.demo.tour import tour
 from amancay_server.serving import PortTaken, listen, serve
 
 WARNING = (
@@ -32,6 +28,12 @@ def demo(
     rows among them), serves on 127.0.0.1 and stays up until Ctrl-C. When it is ready it says so in one line:
     `ready http://127.0.0.1:PORT/graphql`.
     """
+    # Here, since the DP libraries take seconds to load, and `--help` and `token` need none of them.
+    from amancay_server.app import Process  # noqa: PLC0415
+    from amancay_server.demo.data import make_data  # noqa: PLC0415
+    from amancay_server.demo.setup import set_up  # noqa: PLC0415
+    from amancay_server.demo.tour import tour  # noqa: PLC0415
+
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s %(message)s")
     typer.secho(WARNING, fg=typer.colors.YELLOW, err=True)
     issuer = Issuer(data_dir)

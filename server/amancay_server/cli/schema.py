@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 
-from amancay_server.app import make_schema
 from amancay_server.cli.options import fail
 
 app = typer.Typer(help="The GraphQL schema.", no_args_is_help=True)
@@ -22,6 +21,9 @@ def export(
     check: Annotated[Path | None, typer.Option(help="Only say whether this file is up to date; exit 1 if not.")] = None,
 ) -> None:
     """Print the schema as the code has it."""
+    # Here, since the DP libraries take seconds to load, and `--help` needs none of them.
+    from amancay_server.app import make_schema  # noqa: PLC0415
+
     text = make_schema().as_str() + "\n"
     if check is not None:
         if not check.is_file() or check.read_text(encoding="utf-8") != text:

@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from amancay_server.app import Process
 from amancay_server.cli.options import fail, mongo_url, settings_or_fail
 from amancay_server.serving import PortTaken, listen, serve
 
@@ -22,6 +21,9 @@ def serve_command(
     Needs whose tokens to believe: AMANCAY_IDENTITY__ISSUER, AMANCAY_IDENTITY__AUDIENCE and
     AMANCAY_IDENTITY__JWKS_FILE. Without AMANCAY_MONGO_URL a MongoDB of its own is started in the data directory.
     """
+    # Here, since the DP libraries take seconds to load, and `--help` needs none of them.
+    from amancay_server.app import Process  # noqa: PLC0415
+
     given = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
     settings = settings_or_fail(**given)
     if settings.identity.issuer is None or settings.identity.jwks_file is None:

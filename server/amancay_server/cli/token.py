@@ -5,8 +5,8 @@ from typing import Annotated
 import typer
 
 from amancay_server.cli.options import DEFAULT_DATA_DIR, DataDir, fail
-from amancay_server.demo.data import DEMO_USERS
 from amancay_server.demo.issuer import Issuer
+from amancay_server.demo.users import DEMO_USERS
 
 
 def token(

@@ -1,4 +1,4 @@
-"""The demo's datasets, users and grants. The tables are made once, and are the same on every machine."""
+"""The demo's datasets and grants. The tables are made once, and are the same on every machine."""
 
 import os
 from collections.abc import Callable
@@ -11,7 +11,6 @@ from rich.progress import Progress
 
 from amancay_engine.privacy import PrivacyLoss
 from amancay_server.demo import income, penguins, visits
-from amancay_storage.users import Role
 
 VERSION = "1"
 """Of the tables: raised when one of them changes, so that those made before are made anew."""
@@ -30,15 +29,6 @@ class DemoDataset:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DemoUser:
-    """A user of the demo, known to its issuer by `name`."""
-
-    name: str
-    email: str
-    role: Role
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class DemoGrant:
     """What a user of the demo may spend on a dataset."""
 
@@ -47,12 +37,6 @@ class DemoGrant:
     limit: PrivacyLoss
 
 
-DEMO_USERS = (
-    DemoUser(name="researcher", email="researcher@example.org", role=Role.RESEARCHER),
-    DemoUser(name="newcomer", email="newcomer@example.org", role=Role.RESEARCHER),
-    DemoUser(name="auditor", email="auditor@example.org", role=Role.AUDITOR),
-    DemoUser(name="admin", email="admin@example.org", role=Role.ADMIN),
-)
 DEMO_GRANTS = (
     DemoGrant(user="researcher", dataset=penguins.NAME, limit=PrivacyLoss.limit_down(epsilon=10, delta=1e-4)),
     DemoGrant(user="researcher", dataset=income.NAME, limit=PrivacyLoss.limit_down(epsilon=45, delta=5e-3)),

@@ -5,7 +5,8 @@ from pathlib import Path
 from amancay_engine.metadata import parse_metadata
 from amancay_engine.query import Library
 from amancay_engine.sources import FileFormat, FileSource
-from amancay_server.demo.data import DEMO_GRANTS, DEMO_USERS, demo_datasets
+from amancay_server.demo.data import DEMO_GRANTS, demo_datasets
+from amancay_server.demo.users import DEMO_USERS
 from amancay_storage.client import Store
 
 ACTOR = "demo"
