@@ -11,8 +11,11 @@ COMPILE = $(UV) pip compile --quiet --python-version 3.11 --generate-hashes --no
 # uv from PATH, or the pinned one fetched into the virtual environment.
 UV = $(shell command -v uv || echo $(BIN)/uv)
 DEMO_ARGS ?=
+BENCH_ARGS ?=
+# Test processes at a time; each has a server of its own.
+JOBS ?= 2
 
-.PHONY: demo test test-all check format bench load lock schema clean help
+.PHONY: demo test test-all check format bench lock schema clean help
 
 help:
 	@echo "make demo      a running server with demo data, and a tour   (DEMO_ARGS='--once --port 0')"
@@ -36,6 +39,7 @@ demo: .venv/ready
 	$(BIN)/amancay demo $(DEMO_ARGS)
 
 check: .venv/ready
+	@! grep -nE "https?://|find-links|index-url" requirements/*.txt || { echo "requirements name an index"; exit 1; }
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -43,13 +47,13 @@ check: .venv/ready
 	$(BIN)/amancay schema export --check schema.graphql
 
 test: check
-	$(BIN)/pytest -m "not slow and not statistics and not crash and not load"
+	$(BIN)/pytest -n $(JOBS) -m "not slow and not statistics and not crash and not load"
 
 test-all: check
-	$(BIN)/pytest
+	$(BIN)/pytest -n $(JOBS)
 
 bench: .venv/ready
-	$(BIN)/python -m benchmarks.end_to_end
+	$(BIN)/python -m benchmarks.end_to_end $(BENCH_ARGS)
 
 format: .venv/ready
 	$(BIN)/ruff check --fix .

@@ -91,14 +91,18 @@ class Caller:
     """Somebody with a token."""
 
     name: str
-    token: str
-    url: str
+    server: RunningServer
     http: httpx.AsyncClient
+
+    @property
+    def token(self) -> str:
+        """A valid token."""
+        return token_of(self.server.data_dir, self.name)
 
     async def post(self, document: str, /, operation: str | None = None, **variables: Any) -> httpx.Response:
         """The answer as it comes over the wire."""
         body = {"query": document, "variables": variables, "operationName": operation}
-        return await self.http.post(self.url, json=body, headers={"authorization": f"Bearer {self.token}"})
+        return await self.http.post(self.server.url, json=body, headers={"authorization": f"Bearer {self.token}"})
 
     async def ask(self, document: str, /, **variables: Any) -> Data:
         """The data of an answer without errors."""
@@ -276,6 +280,12 @@ def issuer_in(directory: Path) -> Issuer:
     return Issuer(directory)
 
 
+@cache
+def token_of(directory: Path, user: str) -> str:
+    """A user's token; signing takes a while, and most tests need few of them."""
+    return issuer_in(directory).token(user)
+
+
 @asynccontextmanager
 async def scene_on(server: RunningServer, directory: Path) -> AsyncIterator[Scene]:
     """A dataset, its users and its budget on that server, all with names of their own."""
@@ -290,7 +300,7 @@ async def scene_on(server: RunningServer, directory: Path) -> AsyncIterator[Scen
 
         async def caller(name: str, role: Role) -> Caller:
             user = await store.users.create(f"{name}-{mark}", f"{name}@example.org", role, "admin")
-            return Caller(name=user.name, token=issuer_in(server.data_dir).token(user.name), url=server.url, http=http)
+            return Caller(name=user.name, server=server, http=http)
 
         scene = Scene(
             server=server,

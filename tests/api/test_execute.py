@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import json
 
 import polars as pl
 import pytest
@@ -117,6 +118,18 @@ async def test_numbers_that_are_not_finite(scene: Scene, number: str, field: str
         sql: "{COUNT}", {asked} }} }} }}) {{ __typename }} }}"""
     async with scene.unchanged():
         assert await scene.researcher.refused(document) == "BAD_USER_INPUT"
+
+
+@pytest.mark.parametrize("number", ["1e400", "-1e400", "NaN", "Infinity", "1" + "0" * 400])
+async def test_variables_that_are_not_finite(scene: Scene, number: str) -> None:
+    """Goal: as above, for variables. Method: JSON that only a lenient reader takes."""
+    body = json.dumps({"query": EXECUTE, "variables": {"input": {"dataset": scene.dataset, "query": sql(epsilon=7)}}})
+    headers = {"authorization": f"Bearer {scene.researcher.token}", "content-type": "application/json"}
+    async with scene.unchanged():
+        answer = await scene.researcher.http.post(
+            scene.server.url, content=body.replace('"epsilon": 7', f'"epsilon": {number}'), headers=headers
+        )
+    assert [error["extensions"]["code"] for error in answer.json()["errors"]] == ["BAD_USER_INPUT"]
 
 
 @pytest.mark.parametrize("query", [{}, {"smartnoiseSql": None}, {"opendp": {}}])
@@ -282,6 +295,7 @@ async def test_racing_for_the_last_of_a_grant(scene: Scene) -> None:
     books = await scene.books()
     assert len(books.executions) == 10
     assert [entry.kind for entry in books.entries].count(EntryKind.COMMIT) == 10
+    assert await scene.store.ledger.check() == []
 
 
 async def test_damaged_data_is_paid_for(scene: Scene) -> None:

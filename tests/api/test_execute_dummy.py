@@ -2,6 +2,8 @@
 
 import pytest
 
+from amancay_storage.executions import MAX_ACTIVE_PER_USER
+from tests.api.documents import DUMMY, EXECUTE
 from tests.api.scene import EPSILON, Scene, sql
 
 pytestmark = pytest.mark.anyio
@@ -62,3 +64,15 @@ async def test_a_key_cannot_make_a_rehearsal_private(scene: Scene) -> None:
     assert (await scene.execute(key="dummy-first"))["code"] == "CONFLICT"
     assert (await scene.execute_dummy(key="dummy-first"))["id"] == dummy["id"]
     assert (await scene.ended(private["id"]))["charged"]["epsilon"] == EPSILON
+
+
+async def test_how_many_may_be_under_way(idle_scene: Scene) -> None:
+    """Goal: a queue has an end. Method: as many as a user may have, and one more of either kind."""
+    asked = [await idle_scene.execute_dummy() for _ in range(MAX_ACTIVE_PER_USER)]
+    assert {each["status"] for each in asked} == {"QUEUED"}
+    wanted = {"dataset": idle_scene.dataset, "query": sql()}
+    async with idle_scene.unchanged():
+        for document in (DUMMY, EXECUTE):
+            assert await idle_scene.researcher.refused(document, input=wanted) == "LIMIT_EXCEEDED"
+    await idle_scene.cancel(asked[0]["id"])
+    assert (await idle_scene.execute())["__typename"] == "Execution"

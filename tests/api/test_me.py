@@ -103,12 +103,7 @@ async def test_an_inactive_user_is_nobody(scene: Scene) -> None:
 
 async def test_a_user_is_known_from_the_moment_it_is_made(scene: Scene) -> None:
     name = f"new-{secrets.token_hex(4)}"
-    caller = Caller(
-        name=name,
-        token=issuer_in(scene.server.data_dir).token(name),
-        url=scene.server.url,
-        http=scene.researcher.http,
-    )
+    caller = Caller(name=name, server=scene.server, http=scene.researcher.http)
     assert (await caller.post(NAME)).status_code == 401
     await scene.store.users.create(name, None, Role.RESEARCHER, "admin")
     assert await caller.ask(NAME) == {"me": {"name": name}}

@@ -70,6 +70,7 @@ def test_the_budget_lines_add_up_to_the_ledger(toured: tuple[Path, "subprocess.C
         assert grant["budget"]["reserved"]["epsilon"] == 0
 
 
+@pytest.mark.slow
 def test_the_ledger_can_be_checked_in_every_state(toured: tuple[Path, "subprocess.CompletedProcess[str]"]) -> None:
     """After the demo has ended, while only the store is up, and while the server runs."""
     directory, _ = toured
@@ -113,6 +114,7 @@ def test_a_taken_port_is_named(tmp_path: Path) -> None:
     assert "choose another with --port" in refused.stderr
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_the_demo_cleanly(toured: tuple[Path, "subprocess.CompletedProcess[str]"]) -> None:
     directory, _ = toured
     with demo(directory) as server:
@@ -122,6 +124,7 @@ def test_ctrl_c_ends_the_demo_cleanly(toured: tuple[Path, "subprocess.CompletedP
     assert not (directory / "mongo" / "mongod.lock").read_text().strip()
 
 
+@pytest.mark.slow
 def test_a_killed_demo_comes_back(toured: tuple[Path, "subprocess.CompletedProcess[str]"]) -> None:
     directory, _ = toured
     with demo(directory) as server:

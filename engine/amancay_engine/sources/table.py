@@ -1,8 +1,8 @@
 """The one way to private rows: a locked DuckDB connection with a view that casts and clamps by the metadata.
 
 Nothing outside the view is reachable from SQL that runs on the connection, and nothing in the view can fail on a
-row: what does not fit its declared type becomes NULL, what is out of bounds is clamped to them, and what is not
-among the declared categories becomes NULL.
+row: what does not fit its declared type becomes NULL, what is out of bounds is clamped to them, what is not
+among the declared categories becomes NULL, and a line of a CSV file that cannot be read is left out.
 """
 
 import csv
@@ -69,15 +69,19 @@ def _relation(connection: duckdb.DuckDBPyConnection, source: FileSource | pl.Dat
     if source.format is FileFormat.PARQUET:
         return f"read_parquet({text_literal(source.path)})"
     header = ", ".join(f"{text_literal(name)}: 'VARCHAR'" for name in _csv_header(Path(source.path)))
-    return f"read_csv({text_literal(source.path)}, header = true, auto_detect = false, columns = {{{header}}})"
+    options = f"header = true, auto_detect = false, ignore_errors = true, strict_mode = false, columns = {{{header}}}"
+    return f"read_csv({text_literal(source.path)}, {options})"
 
 
 def _csv_header(path: Path) -> list[str]:
-    """The names in the first line; the database's own detection would read rows."""
+    """The names in the first line; the database's own detection would read rows.
+
+    Bytes that are no text are replaced: the file is read in blocks, and what is in its rows must not matter here.
+    """
     try:
-        with path.open(encoding="utf-8", newline="") as file:
+        with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
             return next(csv.reader(file))
-    except (OSError, UnicodeDecodeError, StopIteration, csv.Error) as error:
+    except (OSError, StopIteration, csv.Error) as error:
         raise SourceUnavailable from error
 
 
