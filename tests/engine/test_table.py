@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from amancay_engine.errors import InvalidMetadata
 from amancay_engine.metadata import TableMetadata, parse_metadata
 from amancay_engine.sources import FileFormat, FileSource, dump_source, parse_source
 from amancay_engine.sources.table import ROWS, SourceUnavailable, open_table
-from tests.engine.scene import ROW, csv, parquet
+from tests.engine.scene import csv, parquet
 
 METADATA = parse_metadata(
     {
@@ -142,19 +143,19 @@ def test_a_column_of_another_type_is_missing(frame: pl.DataFrame, tmp_path: Path
     assert seen == [(None,)]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
-    st.lists(st.floats() | st.none(), min_size=1, max_size=20), st.lists(st.text(max_size=8) | st.none(), min_size=1)
+    st.lists(st.floats() | st.none(), min_size=1, max_size=20) | st.lists(st.text(max_size=8) | st.none(), min_size=1)
 )
-def test_every_value_comes_out_declared(numbers: list[float | None], texts: list[str | None]) -> None:
+def test_every_value_comes_out_declared(values: list[float | None] | list[str | None]) -> None:
     """Goal: values are within bounds or missing, for any floats and texts. Method: frames through the same view."""
-    for column in ("age", "pay", "must"):
-        limits = METADATA.columns[column]
-        for values in (numbers, texts):
-            shown = [value for (value,) in rows(pl.DataFrame({column: values}), column)]
-            assert len(shown) == len(values)
-            assert all(value is None or limits.lower <= value <= limits.upper for value in shown)  # type: ignore[union-attr]  # they are numeric
-    assert {value for (value,) in rows(pl.DataFrame({"ward": texts}), "ward")} <= {"north", "it's", None}
+    shown = rows(pl.DataFrame(dict.fromkeys(("age", "must", "pay", "ward"), values)), "age", "must", "pay", "ward")
+    assert len(shown) == len(values)
+    for age, must, pay, ward in shown:
+        assert age is None or 0 <= age <= 100
+        assert 5 <= must <= 9
+        assert pay is None or -10 <= pay <= 50
+        assert ward in {"north", "it's", None}
 
 
 MALFORMED: list[tuple[bytes, int]] = [
@@ -321,9 +322,6 @@ def test_a_source_survives_the_round_trip(form: FileFormat) -> None:
 )
 def test_an_unknown_source_is_refused(document: dict[str, Any]) -> None:
     """Goal: fail closed."""
-    from amancay_engine.errors import InvalidMetadata
-
     with pytest.raises(InvalidMetadata) as refusal:
         parse_source(document)
     assert refusal.value.path == ("source",)
-    assert ROW.columns

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table as Grid
 
 import amancay_client as amancay
@@ -73,19 +74,22 @@ def _visit(console: Console, session: amancay.Session, number: int, stop: Stop) 
     query = dataset.sql(stop.sql, epsilon=stop.epsilon)
     try:
         estimate = query.estimate()
-        console.print(f"   price     {_loss(estimate.cost)}, affordable {estimate.times_affordable} times")
+        console.print(f"   price     {_loss(estimate.cost)}; affordable {estimate.times_affordable} times")
         execution = query.run(progress=console.is_terminal)
-        console.print(_answer(execution))
+        console.print("   answer    noisy, and paid for:")
+        console.print(Padding(_answer(execution), (0, 0, 0, 13)))
     except amancay.Refused as refusal:
         console.print(f"   refused   [yellow]{refusal}[/]", soft_wrap=True)
     budget = dataset.budget
     assert budget is not None  # granted, or the dataset would not be there
-    console.print(f"   budget    {stop.dataset}: spent {_loss(budget.spent)}, left {_loss(budget.remaining)}")
+    console.print(
+        f"   budget    {stop.dataset}: spent {_loss(budget.spent)}, left {_loss(budget.remaining)}", soft_wrap=True
+    )
 
 
 def _answer(execution: amancay.Execution) -> Grid:
     frame = execution.to_polars()
-    grid = Grid(*frame.columns, title="noisy answer", title_justify="left")
+    grid = Grid(*frame.columns)
     for row in frame.iter_rows():
         grid.add_row(*(f"{value:,.2f}" if isinstance(value, float) else str(value) for value in row))
     return grid
