@@ -13,21 +13,21 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import amancay_client as amancay
 import anyio
 import duckdb
-from amancay_engine.privacy import PrivacyLoss
-from amancay_server.demo.data import make_data
-from amancay_server.demo.setup import set_up
-from amancay_server.embedded_mongo import EmbeddedMongo
-from amancay_storage.client import Store
 from rich.console import Console
 from rich.table import Table
 from snsql.sql.privacy import Privacy
 from snsql.sql.private_reader import PrivateReader
 from snsql.sql.reader.base import SqlReader
-
 from tests.running import serving
+
+import amancay_client as amancay
+from amancay_engine.privacy import PrivacyLoss
+from amancay_server.demo.data import make_data
+from amancay_server.demo.setup import set_up
+from amancay_server.embedded_mongo import EmbeddedMongo
+from amancay_storage.client import Store
 
 DATABASE = "bench"
 EPSILON = 1.0
@@ -71,9 +71,7 @@ def main() -> None:
     runs = arguments.parse_args().runs
     console = Console()
     with tempfile.TemporaryDirectory() as directory, _service(Path(directory)) as (session, file):
-        reader = PrivateReader(
-            DuckdbReader(file), LIBRARY_METADATA, privacy=Privacy(epsilon=EPSILON, delta=1e-6)
-        )
+        reader = PrivateReader(DuckdbReader(file), LIBRARY_METADATA, privacy=Privacy(epsilon=EPSILON, delta=1e-6))
         income = session.dataset("income")
         grid = Table("query on 2 032 543 rows", "library, ms", "service, ms", "ratio", title=f"medians of {runs}")
         for name, sql in QUERIES.items():

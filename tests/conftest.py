@@ -5,10 +5,10 @@ import secrets
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
-from amancay_server.embedded_mongo import EmbeddedMongo
-from amancay_storage.client import Store
 from pymongo import MongoClient
 
+from amancay_server.embedded_mongo import EmbeddedMongo
+from amancay_storage.client import Store
 from tests.running import RunningServer, demo, serving
 
 

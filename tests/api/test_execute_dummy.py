@@ -4,7 +4,7 @@ import pytest
 
 from amancay_storage.executions import MAX_ACTIVE_PER_USER
 from tests.api.documents import DUMMY, EXECUTE
-from tests.api.scene import EPSILON, Scene, sql
+from tests.api.scene import Scene, sql
 
 pytestmark = pytest.mark.anyio
 
@@ -55,15 +55,14 @@ async def test_what_cannot_be_asked_cannot_be_tried(scene: Scene) -> None:
         assert await scene.execute_dummy(caller=scene.auditor) == unknown
 
 
-async def test_a_key_cannot_make_a_rehearsal_private(scene: Scene) -> None:
+async def test_a_key_cannot_make_a_rehearsal_private(idle_scene: Scene) -> None:
     """Goal: kinds never mix under one key. Method: one key for both, in either order."""
-    private = await scene.execute(key="private-first")
-    async with scene.unchanged():
-        assert (await scene.execute_dummy(key="private-first"))["code"] == "CONFLICT"
-    dummy = await scene.execute_dummy(key="dummy-first")
-    assert (await scene.execute(key="dummy-first"))["code"] == "CONFLICT"
-    assert (await scene.execute_dummy(key="dummy-first"))["id"] == dummy["id"]
-    assert (await scene.ended(private["id"]))["charged"]["epsilon"] == EPSILON
+    await idle_scene.execute(key="private-first")
+    dummy = await idle_scene.execute_dummy(key="dummy-first")
+    async with idle_scene.unchanged():
+        assert (await idle_scene.execute_dummy(key="private-first"))["code"] == "CONFLICT"
+        assert (await idle_scene.execute(key="dummy-first"))["code"] == "CONFLICT"
+        assert (await idle_scene.execute_dummy(key="dummy-first"))["id"] == dummy["id"]
 
 
 async def test_how_many_may_be_under_way(idle_scene: Scene) -> None:

@@ -16,7 +16,7 @@ query ($id: ID!, $first: Int! = 1000, $offset: Int! = 0) {
   execution(id: $id) { result { ... on Table { rows(first: $first, offset: $offset) } } }
 }
 """
-TIMEOUT_SECONDS = 2
+TIMEOUT_SECONDS = 3
 
 
 async def test_what_is_kept(idle_scene: Scene) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import anyio
 import anyio.lowlevel
 import pytest
+
 from amancay_client.bridge import call, follow
 
 

@@ -3,8 +3,9 @@
 from pathlib import Path
 
 import pytest
-from amancay_client.document import document, names
 from graphql import GraphQLSchema, OperationDefinitionNode, build_schema, print_ast, validate
+
+from amancay_client.document import document, names
 
 SCHEMA = Path(__file__).parents[2] / "schema.graphql"
 

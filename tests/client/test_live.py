@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import amancay_client as amancay
 import anyio
 import pytest
+
+import amancay_client as amancay
 from amancay_client.display import moment
 from amancay_client.execution import ExecutionRecord
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import polars as pl
 import pytest
+
 from amancay_client import InvalidQuery, ServerFault, SqlQuestion, Table
 from amancay_client.account import User
 from amancay_client.execution import ExecutionRecord, ExecutionStatus

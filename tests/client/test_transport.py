@@ -4,8 +4,9 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-import amancay_client as amancay
 import pytest
+
+import amancay_client as amancay
 from amancay_client.errors import refusal
 from amancay_client.transport import RETRY_DELAYS, Connection
 
