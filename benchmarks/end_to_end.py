@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -76,13 +77,15 @@ def main() -> None:
         grid = Table("query on 2 032 543 rows", "library, ms", "service, ms", "ratio", title=f"medians of {runs}")
         for name, sql in QUERIES.items():
             query = income.sql(sql, epsilon=EPSILON)
-            library, service = _alternate(
-                runs, lambda sql=sql: reader.execute(sql), lambda query=query: query.run(progress=False).to_polars()
-            )
+            library, service = _alternate(runs, partial(reader.execute, sql), partial(_asked, query))
             grid.add_row(name, f"{library:.0f}", f"{service:.0f}", f"{service / library:.2f}")
         estimate = income.sql(QUERIES["GROUP BY"], epsilon=EPSILON)
         grid.add_row("estimate of GROUP BY", "", f"{_median(runs, estimate.estimate):.0f}", "")
         console.print(grid)
+
+
+def _asked(query: amancay.Query) -> object:
+    return query.run(progress=False).to_polars()
 
 
 def _alternate(runs: int, library: Callable[[], object], service: Callable[[], object]) -> tuple[float, float]:

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
+
 from amancay_engine.metadata import (
     Column,
     DatetimeColumn,
@@ -15,7 +17,6 @@ from amancay_engine.metadata import (
 )
 from amancay_server.demo.data import DEMO_GRANTS, DemoDataset, demo_datasets, make_data
 from amancay_server.demo.users import DEMO_USERS
-from polars.testing import assert_frame_equal
 
 POLARS_TYPES: dict[type, pl.DataType] = {
     IntegerColumn: pl.Int64(),

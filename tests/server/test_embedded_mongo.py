@@ -12,8 +12,9 @@ from pathlib import Path
 
 import psutil
 import pytest
-from amancay_server.embedded_mongo import EmbeddedMongo, EmbeddedMongoUnavailable, find_mongod
 from pymongo import MongoClient
+
+from amancay_server.embedded_mongo import EmbeddedMongo, EmbeddedMongoUnavailable, find_mongod
 
 HOLD = """
 import sys, time

@@ -13,13 +13,6 @@ from typing import Any
 import httpx
 import pytest
 import strawberry
-from amancay_schema.errors import ApiError, Unauthenticated
-from amancay_server.demo.issuer import Issuer
-from amancay_server.fault import MASKED
-from amancay_server.graphql import GraphQLView, build_schema
-from amancay_server.identity import Claims, Verifier
-from amancay_server.limits import MAX_CONNECTIONS_PER_USER, MAX_SUBSCRIPTIONS_PER_CONNECTION, Limits
-from amancay_storage.errors import BadCursor, StoreUnavailable
 from starlette.types import ASGIApp
 from strawberry.scalars import JSON
 from strawberry.schema.config import StrawberryConfig
@@ -27,6 +20,14 @@ from strawberry.types.info import Info
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
+
+from amancay_schema.errors import ApiError, Unauthenticated
+from amancay_server.demo.issuer import Issuer
+from amancay_server.fault import MASKED
+from amancay_server.graphql import GraphQLView, build_schema
+from amancay_server.identity import Claims, Verifier
+from amancay_server.limits import MAX_CONNECTIONS_PER_USER, MAX_SUBSCRIPTIONS_PER_CONNECTION, Limits
+from amancay_storage.errors import BadCursor, StoreUnavailable
 
 Serve = Callable[[ASGIApp], AbstractContextManager[str]]
 GRAPHQL_JSON = "application/graphql-response+json"

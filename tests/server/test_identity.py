@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from jose import jwk, jwt
+
 from amancay_schema.errors import Unauthenticated
 from amancay_server.demo.issuer import AUDIENCE, ISSUER, Issuer
 from amancay_server.identity import MAX_TOKEN_LENGTH, Verifier, bearer_token
 from amancay_server.settings import IdentitySettings, InvalidSettings
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from jose import jwk, jwt
 
 
 @pytest.fixture(scope="module")

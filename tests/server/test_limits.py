@@ -8,7 +8,6 @@ from contextlib import AbstractContextManager
 
 import httpx
 import pytest
-from amancay_server.limits import BodyLimit, Limits, check_document, json_within_depth, limit_rule
 from graphql import GraphQLError, build_schema, parse, validate
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -16,6 +15,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
+
+from amancay_server.limits import BodyLimit, Limits, check_document, json_within_depth, limit_rule
 
 Serve = Callable[[ASGIApp], AbstractContextManager[str]]
 MAX_BYTES = 2048

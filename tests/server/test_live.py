@@ -6,8 +6,9 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 
-import amancay_server.live
 import pytest
+
+import amancay_server.live
 from amancay_engine.privacy import NOTHING, PrivacyLoss
 from amancay_engine.query import Library
 from amancay_resolvers.context import Live

@@ -3,6 +3,8 @@
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel, ValidationError
+
 from amancay_server.limits import Limits
 from amancay_server.settings import (
     IdentitySettings,
@@ -11,7 +13,6 @@ from amancay_server.settings import (
     WorkerSettings,
     load_settings,
 )
-from pydantic import BaseModel, ValidationError
 
 
 @pytest.fixture(autouse=True)

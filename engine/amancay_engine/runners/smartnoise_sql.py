@@ -93,7 +93,7 @@ class _CheckedLaplace(Laplace):  # type: ignore[misc]  # snsql has no types
         summed = (
             (dp.vector_domain(dp.atom_domain(T=float, nan=False)), dp.symmetric_distance())
             >> dp.t.then_clamp(bounds=bounds)
-            >> dp.t.then_sum()
+            >> dp.t.then_sum()  # type: ignore[no-untyped-call]  # OpenDP leaves it untyped
         )
         if (summed >> dp.m.then_laplace(candidate)).check(self.max_contrib, self.epsilon):
             self.scale = candidate
