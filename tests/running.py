@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from amancay_server.demo.issuer import Issuer
@@ -30,7 +31,7 @@ class RunningServer:
 
     def token(self, user: str) -> str:
         """A valid token for any user name."""
-        return Issuer(self.data_dir).token(user)
+        return _token(self.data_dir, user)
 
     def kill(self) -> None:
         """Ends the process as a power cut would."""
@@ -49,6 +50,11 @@ class RunningServer:
     def _close(self) -> None:
         if self.process.stdout is not None:
             self.process.stdout.close()
+
+
+@cache
+def _token(data_dir: Path, user: str) -> str:
+    return Issuer(data_dir).token(user)
 
 
 def start(arguments: list[str], data_dir: Path, environment: Mapping[str, str], **facts: str) -> RunningServer:

@@ -33,5 +33,9 @@ def lock(connection: duckdb.DuckDBPyConnection, allowed: str = "[]") -> None:
 
 
 def _open() -> duckdb.DuckDBPyConnection:
-    settings = {"threads": str(THREADS), "memory_limit": MEMORY_LIMIT, "disabled_optimizers": NOT_SAFE}
+    settings: dict[str, str | bool | int | float | list[str]] = {
+        "threads": str(THREADS),
+        "memory_limit": MEMORY_LIMIT,
+        "disabled_optimizers": NOT_SAFE,
+    }
     return duckdb.connect(":memory:", config=settings)

@@ -83,7 +83,8 @@ def _values(name: str, column: Column, rows: int, random: np.random.Generator) -
             return pl.Series(name, random.integers(lower, upper, rows, endpoint=True), dtype=pl.Int64)
         case FloatColumn():
             start, end = (0.0, float(UNDECLARED_UPPER)) if column.lower is None else (column.lower, column.upper or 0.0)
-            return pl.Series(name, start + (end - start) * random.random(rows), dtype=pl.Float64)
+            share = random.random(rows)  # end - start may be beyond the largest float
+            return pl.Series(name, (1 - share) * start + share * end, dtype=pl.Float64)
         case StringColumn():
             letters = [chr(ord("a") + index) for index in random.integers(0, 26, rows)]
             return pl.Series(name, letters, dtype=pl.String)

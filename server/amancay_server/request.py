@@ -61,9 +61,12 @@ def read_json(text: str, limits: Limits) -> Any:
     if not json_within_depth(text, limits.max_json_depth):
         raise limit_exceeded("maxJsonDepth", f"JSON may be nested at most {limits.max_json_depth} deep.")
     try:
-        return json.loads(text, parse_constant=_no_constant, parse_float=_finite, parse_int=_whole)
+        parsed = json.loads(text, parse_constant=_no_constant, parse_float=_finite, parse_int=_whole)
+        if "\\u" in text:
+            json.dumps(parsed, ensure_ascii=False).encode()  # half of a surrogate pair is no text
     except ValueError:
         raise ApiError("BAD_USER_INPUT", "The request is not valid JSON with finite numbers.") from None
+    return parsed
 
 
 def query_too_long(limits: Limits) -> ApiError:

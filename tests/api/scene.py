@@ -31,7 +31,7 @@ from tests.running import RunningServer
 Data = dict[str, Any]
 
 COUNT = "SELECT COUNT(*) AS n FROM df"
-MANY = 3_000_000
+MANY = 12_000_000
 DIGITS = " + ".join(f"LENGTH(CAST(age / {divisor} AS VARCHAR))" for divisor in range(3, 23))
 LONG = f"SELECT COUNT(*) AS n FROM df WHERE {DIGITS} > 0"
 EPSILON = 0.1

@@ -1,5 +1,6 @@
 """One table with a column of every type, and the shortest ways to ask it."""
 
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,26 @@ PERSON = parse_metadata(
 """All rows of a person are."""
 SHARP = 1e6
 """An epsilon at which the noise on a count has a scale of a millionth."""
+
+
+def people() -> pl.DataFrame:
+    """Rows with everything that the view has to mend: bounds passed, unknown categories, missing values."""
+    index = range(400)
+    return pl.DataFrame(
+        {
+            "person": [number // 4 for number in index],
+            "age": [None if number % 11 == 0 else (number * 7) % 130 - 10 for number in index],
+            "pay": [(number * 13) % 90 - 25.5 for number in index],
+            "sex": [["f", "m", "other"][number % 3] for number in index],
+            "level": [[1, 2, None, 7][number % 4] for number in index],
+            "ward": [["north", "south", "east"][number % 3] for number in index],
+            "town": [f"t{number % 5}" if number % 50 else None for number in index],
+            "smokes": [number % 2 == 0 for number in index],
+            "seen": [datetime(2020 + number % 3, 1 + number % 12, 1) for number in index],  # noqa: DTZ001 - no zone
+            "unbounded": [float(number) for number in index],
+            "Total": [number % 6 for number in index],
+        }
+    )
 
 
 def sql_query(sql: str, *, epsilon: float = 1.0, **fields: Any) -> SmartnoiseSqlQuery:

@@ -244,6 +244,7 @@ MALFORMED: list[object] = [
     b'{"query": "{ me }", "variables": {"x": -Infinity}}',
     b'{"query": "{ me }", "extensions": 7}',
     b'{"query": "{ me }", "variables": {"x": 1e400}}',
+    b'{"query": "{ me }", "variables": {"x": "\\ud800"}}',
     b'{"query": "{ me }", "variables": {"x": ' + b"9" * 301 + b"}}",
     b'{"query": "{ me }", "variables": {"x": ' + b"9" * 5000 + b"}}",
 ]

@@ -119,6 +119,8 @@ def column_kind(column: Column) -> Kind:
 def _parse(sql: str) -> exp.Select:
     if len(sql) > MAX_SQL:
         raise InvalidQuery(f"the query is longer than {MAX_SQL} characters", "sql")
+    if not sql.isprintable() and any(0xD800 <= ord(character) < 0xE000 for character in sql):
+        raise InvalidQuery("the query holds half of a surrogate pair, which is no text", "sql")
     try:
         statements = [statement for statement in sqlglot.parse(sql, read="postgres") if statement is not None]
     except SqlglotError as error:
