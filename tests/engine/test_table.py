@@ -73,8 +73,8 @@ CLAMPED: list[tuple[str, Any, Any]] = [
 
 def rows(source: FileSource | pl.DataFrame, *columns: str, metadata: TableMetadata = METADATA) -> list[Any]:
     """What the view shows."""
-    connection = open_table(source, metadata, columns)
-    return connection.execute(f"SELECT * FROM {ROWS}").fetchall()
+    with open_table(source, metadata, columns) as connection:
+        return connection.execute(f"SELECT * FROM {ROWS}").fetchall()
 
 
 @pytest.mark.parametrize(("column", "stored", "seen"), CLAMPED)

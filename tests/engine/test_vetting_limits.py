@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from amancay_engine.errors import InvalidQuery
 from amancay_engine.metadata import TableMetadata, parse_metadata
 from amancay_engine.vetting.smartnoise_sql import MAX_KEYS, MAX_LABEL, MAX_LIMIT, MAX_OUTPUTS, MAX_PARTS, MAX_SQL
-from amancay_engine.vetting.sql_expression import MAX_IN_LIST, MAX_NESTING
+from amancay_engine.vetting.sql_expression import MAX_COMPILED, MAX_IN_LIST, MAX_NESTING
 from tests.engine.scene import plan_of
 
 WIDE = parse_metadata(
@@ -77,6 +77,19 @@ def test_a_limit_holds_at_the_limit_and_one_past_it(build: Any, limit: int, path
         plan_of(build(limit + 1), WIDE)
     assert refusal.value.path == path
     assert words in refusal.value.message
+
+
+def test_generated_sql_is_bounded() -> None:
+    """Goal: a label that stands for a long expression cannot be repeated at will.
+
+    Method: an output of 80 counts, sorted by as often as its generated text fits into the bound, and once more.
+    """
+    total = f"SELECT {' + '.join(['COUNT(*)'] * 80)} AS x FROM df ORDER BY x"
+    once = plan_of(total, WIDE)
+    fitting = (MAX_COMPILED - len(once.outputs[0].sql)) // len(once.order[0])
+    assert len(plan_of(total + ", x" * (fitting - 1), WIDE).order) == fitting
+    with pytest.raises(InvalidQuery, match="repeats long expressions too often"):
+        plan_of(total + ", x" * fitting, WIDE)
 
 
 def nested_case(depth: int) -> str:

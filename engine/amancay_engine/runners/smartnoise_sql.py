@@ -27,7 +27,7 @@ from snsql.sql.private_reader import PrivateReader
 from snsql.sql.reader.base import SqlReader
 from sqlglot import exp
 
-from amancay_engine.dummy import DummyRows, dummy_frame
+from amancay_engine.dummy import MAX_SEED, DummyRows, dummy_frame
 from amancay_engine.errors import InvalidQuery
 from amancay_engine.metadata import FloatColumn, PrivacyUnitKind, TableMetadata, bounds
 from amancay_engine.privacy import ATTO, NANO, PrivacyLoss, float_at_most
@@ -78,6 +78,18 @@ class _Noise:
     def mechanism(self) -> AdditiveNoiseMechanism:
         return _mechanism(self.gaussian, self.epsilon, self.delta, self.sensitivity, self.contributions)
 
+    def threshold(self) -> float:
+        """Groups with a noisy count above it are shown.
+
+        Where a unit is alone in its groups, at most `contributions` of them, one is shown with probability delta at
+        most (Laplace) or delta / 2 (Gaussian, by P(N > t) <= exp(-t^2 / 2) / 2): a union bound over the groups. The
+        library's own formulas take the Laplace scale for slightly less than it is, and lose digits of a small delta.
+        """
+        scale = float(self.mechanism().scale)
+        if self.gaussian:
+            return self.contributions + scale * math.sqrt(2 * math.log(self.contributions / self.delta))
+        return self.contributions + scale * math.log(self.contributions / (2 * self.delta))
+
 
 class _CheckedLaplace(Laplace):  # type: ignore[misc]  # snsql has no types
     """SmartNoise's Laplace mechanism, which tries the textbook scale before it searches for one.
@@ -99,6 +111,11 @@ class _CheckedLaplace(Laplace):  # type: ignore[misc]  # snsql has no types
             self.scale = candidate
         else:
             super()._compute_noise_scale()
+
+    def release(self, vals: list[float]) -> list[float]:
+        """`vals` with independent noise: one measurement for all, in a third of the time of one for each."""
+        space = dp.vector_domain(dp.atom_domain(T=float, nan=False)), dp.l1_distance(T=float)
+        return list((space >> dp.m.then_laplace(self.scale))(vals))
 
 
 @lru_cache(maxsize=4096)
@@ -188,33 +205,51 @@ class PreparedSql:
     def release(self) -> Release:
         """Exact aggregates, all public groups present, noise, threshold, and only then what the SELECT asked for."""
         self.connection.execute(_view(self.plan, self.metadata))
-        found = self.connection.sql(self.sql)
+        if self.seed is not None:  # which rows of a unit are kept, and in which order they are added up, is drawn there
+            self.connection.execute("SELECT setseed(?)", [self.seed / MAX_SEED]).fetchall()
+        found = self._in_order(self.connection.sql(self.sql))
         types = dict(zip(self.order, map(str, found.types), strict=True))
         exact = found.fetchall()
         groups = exact if self.plan.censored else _all_groups(self.plan, self.order, exact)
         noisy = self._noisy(groups, types)
         return finish(self.plan, self.metadata, noisy, postprocess=self.query.postprocess)
 
+    def _in_order(self, found: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
+        """By the keys: the order in which the database meets the groups depends on the rows and on chance."""
+        keys = [f"{key_name(index)} ASC NULLS LAST" for index in range(len(self.plan.keys))]
+        return found.order(", ".join(keys)) if keys else found
+
     def _noisy(self, groups: list[tuple[object, ...]], types: Mapping[str | Part, str]) -> pl.DataFrame:
         """Parts with noise beside their keys. `types` come from the SQL: if they were guessed from the values,
         they would tell without noise whether there are any.
         """
         seeded = None if self.seed is None else np.random.Generator(np.random.PCG64(self.seed))
+        drawn: dict[Part, list[float]] = {}
+        if self.plan.censored:
+            groups, drawn = self._frequent(groups, seeded)
         columns: dict[str, pl.Series] = {}
         for index, what in enumerate(self.order):
             values = [group[index] for group in groups]
             if isinstance(what, Part):
                 name = f"p{self.plan.parts.index(what)}"
-                columns[name] = pl.Series(name, _drawn(self.noises[what], values, seeded), dtype=pl.Float64)
+                noisy = drawn[what] if what in drawn else _drawn(self.noises[what], values, seeded)
+                columns[name] = pl.Series(name, noisy, dtype=pl.Float64)
             else:
                 columns[what] = pl.Series(what, values, dtype=_KEY_TYPES[types[what]], strict=False)
-        frame = pl.DataFrame(columns)
-        if not self.plan.censored:
-            return frame
-        threshold = self.noises[self.plan.parts[0]].mechanism().threshold
-        # In the order of the keys: the order in which the database met the groups depends on the rows.
-        keys = [key_name(index) for index in range(len(self.plan.keys))]
-        return frame.filter(pl.col("p0") > threshold).sort(keys, nulls_last=True)
+        return pl.DataFrame(columns)
+
+    def _frequent(
+        self, groups: list[tuple[object, ...]], seeded: np.random.Generator | None
+    ) -> tuple[list[tuple[object, ...]], dict[Part, list[float]]]:
+        """The groups above the threshold, and their noisy counts.
+
+        All other noise is drawn for these alone: drawing takes time, and how many groups there are must not show in it.
+        """
+        part = self.plan.parts[0]
+        noise, position = self.noises[part], self.order.index(part)
+        counts = _drawn(noise, [group[position] for group in groups], seeded)
+        kept = [index for index, count in enumerate(counts) if count > noise.threshold()]
+        return [groups[index] for index in kept], {part: [counts[index] for index in kept]}
 
 
 def _noises(query: SmartnoiseSqlQuery, plan: SqlPlan, metadata: TableMetadata) -> dict[Part, _Noise]:
@@ -362,7 +397,10 @@ def _view(plan: SqlPlan, metadata: TableMetadata) -> str:
     """The table that the exact SQL reads: keys and counted columns of the rows that WHERE keeps."""
     items = [f"{_representable(key)} AS {key_name(index)}" for index, key in enumerate(plan.keys)]
     items += [f'"{column}" AS {name}' for column, name in _names(plan, metadata).items()]
-    where = f" WHERE {plan.where}" if plan.where else ""
+    unit = metadata.privacy_unit.column
+    # Rows of nobody would all count as one unit's, and each who is in them could push out the others' rows.
+    conditions = ([f'"{unit}" IS NOT NULL'] if unit else []) + ([plan.where] if plan.where else [])
+    where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
     return f"CREATE TEMP VIEW {TABLE} AS SELECT {', '.join(items) or 'TRUE AS present'} FROM {ROWS}{where}"  # noqa: S608 - generated
 
 

@@ -55,13 +55,14 @@ def open_table(
         raise SourceUnavailable from error
     if any(name.lower() not in have for name in names):
         raise SourceUnavailable
-    selected = ", ".join(f'{clamped(name, metadata.columns[name])} AS "{name}"' for name in names) or "TRUE AS present"
+    selected = ", ".join(f'{_shown(name, metadata)} AS "{name}"' for name in names) or "TRUE AS present"
     connection.execute(f"CREATE TEMP VIEW {ROWS} AS SELECT {selected} FROM {relation}")  # noqa: S608 - generated from the metadata
     return connection
 
 
 def _relation(connection: duckdb.DuckDBPyConnection, source: FileSource | pl.DataFrame) -> str:
     if isinstance(source, pl.DataFrame):
+        connection.execute("SET threads = 1")  # made-up rows are added up in the same order every time
         connection.register("dummy_rows", source.to_arrow())
         return "dummy_rows"
     if not Path(source.path).is_absolute():
@@ -85,24 +86,45 @@ def _csv_header(path: Path) -> list[str]:
         raise SourceUnavailable from error
 
 
+def _shown(name: str, metadata: TableMetadata) -> str:
+    column = metadata.columns[name]
+    return identity(name, column) if name == metadata.privacy_unit.column else clamped(name, column)
+
+
+def identity(name: str, column: Column) -> str:
+    """The column of the privacy unit: neither clamped nor rounded nor held against categories.
+
+    Two units made one would share one bound on contributions, and each could push out the other's rows.
+    """
+    value = _typed(name, column)
+    return f'CASE WHEN TRY_CAST("{name}" AS DOUBLE) = {value} THEN {value} END' if column.type == "integer" else value
+
+
 def clamped(name: str, column: Column) -> str:
     """A column as the metadata declares it, in DuckDB's SQL."""
-    raw = f'"{name}"'
+    value = _typed(name, column)
+    match column:
+        case IntegerColumn() | FloatColumn():
+            value = _between(value, column.lower, column.upper)
+        case DatetimeColumn() if column.lower is not None and column.upper is not None:
+            value = _clamp(value, time_literal(column.lower), time_literal(column.upper))
+    return _known(_present(value, column), column)
+
+
+def _typed(name: str, column: Column) -> str:
+    """The value, NULL if it does not fit the declared type."""
+    number = f'TRY_CAST("{name}" AS DOUBLE)'
     match column:
         case IntegerColumn():
-            value = _between(f"TRY_CAST({raw} AS BIGINT)", column.lower, column.upper)
+            return f'TRY_CAST("{name}" AS BIGINT)'
         case FloatColumn():
-            number = f"TRY_CAST({raw} AS DOUBLE)"
-            value = _between(f"CASE WHEN NOT isnan({number}) THEN {number} END", column.lower, column.upper)
+            return f"CASE WHEN NOT isnan({number}) THEN {number} END"
         case DatetimeColumn():
-            value = f"TRY_CAST({raw} AS TIMESTAMP)"
-            if column.lower is not None and column.upper is not None:
-                value = _clamp(value, time_literal(column.lower), time_literal(column.upper))
+            return f'TRY_CAST("{name}" AS TIMESTAMP)'
         case BooleanColumn():
-            value = f"TRY_CAST({raw} AS BOOLEAN)"
+            return f'TRY_CAST("{name}" AS BOOLEAN)'
         case StringColumn():
-            value = f"TRY_CAST({raw} AS VARCHAR)"
-    return _known(_present(value, column), column)
+            return f'TRY_CAST("{name}" AS VARCHAR)'
 
 
 def _between(value: str, lower: float | None, upper: float | None) -> str:

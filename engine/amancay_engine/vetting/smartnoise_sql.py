@@ -7,6 +7,7 @@ further. SmartNoise SQL and DuckDB see SQL that was generated from the plan, wit
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import count
 from math import prod
 from typing import NamedTuple
@@ -30,7 +31,7 @@ from amancay_engine.metadata import (
 )
 from amancay_engine.query import SmartnoiseSqlQuery
 from amancay_engine.vetting.parameters import vet_delta, vet_epsilon
-from amancay_engine.vetting.sql_expression import Compiler, Kind, Term, shown
+from amancay_engine.vetting.sql_expression import MAX_COMPILED, Compiler, Kind, RememberingCompiler, Term, shown
 from amancay_engine.vetting.sql_plan import Key, Output, Part, PartFunction, SqlPlan, key_name, part_name
 
 # It writes what it cannot parse into the log, and a query may not stand there.
@@ -157,6 +158,11 @@ class _Rows:
         return Term(f'"{name}"', column_kind(self.metadata.columns[name]))
 
 
+@lru_cache(maxsize=64)
+def _by_lower_case(columns: tuple[str, ...]) -> Mapping[str, str]:
+    return {name.lower(): name for name in columns}
+
+
 def resolve_column(node: exp.Expr, metadata: TableMetadata, table: str, clause: str) -> str:
     """The declared column that a name means, without regard to case.
 
@@ -167,9 +173,9 @@ def resolve_column(node: exp.Expr, metadata: TableMetadata, table: str, clause: 
         raise InvalidQuery(f"expected a column of {TABLE} but found {shown(node)}", "sql", clause)
     if node.table and node.table.lower() not in {TABLE, table.lower()}:
         raise InvalidQuery(f"there is no table {node.table[:MAX_LABEL]!r}; ask the table {TABLE}", "sql", clause)
-    for name in metadata.columns:
-        if name.lower() == node.name.lower():
-            return name
+    name = _by_lower_case(tuple(metadata.columns)).get(node.name.lower())
+    if name is not None:
+        return name
     known = ", ".join(list(metadata.columns)[:20])
     raise InvalidQuery(f"there is no column {node.name[:MAX_LABEL]!r}; the columns are {known}", "sql", clause)
 
@@ -208,6 +214,7 @@ class _Vetting:
         self._key_terms: dict[str, Term] = {}
         self._censored = False
         self.table = self._from()
+        self._repeated = RememberingCompiler(_Rows(metadata, self.table, "select", {}))
 
     def plan(self) -> SqlPlan:
         where = self._where()
@@ -217,8 +224,11 @@ class _Vetting:
         having, order = self._having(labels), self._order(labels, outputs)
         if not self._parts:
             raise InvalidQuery(f"ask for at least one aggregate: {ABILITIES}", "sql", "select")
-        if len(self._parts) > MAX_PARTS:
-            raise InvalidQuery(f"the query needs more than {MAX_PARTS} noisy quantities", "sql", "select")
+        compiled = (
+            [output.sql for output in outputs] + [key.sql for key in self._keys] + [where or "", having or "", *order]
+        )
+        if sum(map(len, compiled)) > MAX_COMPILED:
+            raise InvalidQuery("the query means too much: it repeats long expressions too often", "sql")
         return SqlPlan(
             columns=tuple(self._columns),
             where=where,
@@ -331,10 +341,10 @@ class _Vetting:
 
     def key_term(self, node: exp.Expr) -> Term | None:
         """The key that an expression of SELECT repeats, if it does."""
-        if not self._key_terms or node.find(exp.AggFunc) is not None or isinstance(node, exp.Literal):
+        if not self._key_terms or isinstance(node, exp.Literal):
             return None
         try:
-            term = Compiler(_Rows(self.metadata, self.table, "select", {})).term(node)
+            term = self._repeated.term(node)
         except InvalidQuery:
             return None
         return self._key_terms.get(term.sql)
@@ -403,6 +413,8 @@ class _Vetting:
         if part.column is not None:
             self._columns[part.column] = None
         self._parts.setdefault(part)
+        if len(self._parts) > MAX_PARTS:
+            raise InvalidQuery(f"the query needs more than {MAX_PARTS} noisy quantities", "sql", "select")
         scope.parts.setdefault(part)
         return part_name(list(self._parts).index(part))
 

@@ -19,6 +19,8 @@ from amancay_engine.errors import InvalidQuery
 MAX_IN_LIST = 1_000
 MAX_NESTING = 100
 """How deep operators may stand in each other, for instance in a chain of ANDs; DuckDB's own limit is 1000."""
+MAX_COMPILED = 100_000
+"""How long generated SQL may grow, in characters: a label that stands for a long expression can be repeated often."""
 INT64 = 2**63 - 1
 _PART_NAMES = {"query": "a subquery", "unnest": "UNNEST"}
 
@@ -67,9 +69,12 @@ class Compiler:
             raise self.refuse(f"expressions are nested deeper than {MAX_NESTING}")
         self._depth += 1
         try:
-            return self._compiled(node)
+            term = self._compiled(node)
         finally:
             self._depth -= 1
+        if len(term.sql) > MAX_COMPILED:
+            raise self.refuse("the query means too much: it repeats long expressions too often")
+        return term
 
     def _compiled(self, node: exp.Expr) -> Term:
         resolved = self._scope.resolve(node)
@@ -122,13 +127,34 @@ class Compiler:
         """A literal point in time, checked here so that the database need not parse it."""
         try:
             moment = datetime.fromisoformat(text)
+            if moment.tzinfo is not None:
+                moment = moment.astimezone(UTC).replace(tzinfo=None)
         except ValueError:
             raise self.refuse(
                 f"{text[:40]!r} is not a date or time; write '2026-11-21' or '2026-11-21 08:30:00'"
             ) from None
-        if moment.tzinfo is not None:
-            moment = moment.astimezone(UTC).replace(tzinfo=None)
+        except OverflowError:
+            raise self.refuse(f"{text[:40]!r} lies before the year 1 or after the year 9999 in UTC") from None
         return Term(time_literal(moment), Kind.TIME)
+
+
+class RememberingCompiler(Compiler):
+    """Compiles a tree and then each of its subtrees, at the cost of the tree alone."""
+
+    def __init__(self, scope: Scope) -> None:
+        super().__init__(scope)
+        self._terms: dict[int, Term | None] = {}
+        """By the identity of a node, None if it was refused; the tree must outlive this."""
+
+    def term(self, node: exp.Expr) -> Term:
+        """Compiles any expression."""
+        if id(node) not in self._terms:
+            self._terms[id(node)] = None
+            self._terms[id(node)] = super().term(node)
+        term = self._terms[id(node)]
+        if term is None:
+            raise self.refuse("this was refused before")
+        return term
 
 
 def unsupported(node: exp.Expr) -> str:
