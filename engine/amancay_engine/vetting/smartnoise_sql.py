@@ -45,6 +45,9 @@ MAX_PUBLIC_GROUPS = 10_000
 """Up to here all combinations of public keys are answered; beyond, rare ones are hidden by a threshold instead."""
 MAX_LIMIT = 10_000_000
 MAX_LABEL = 64
+MAX_KEY_TEXT = 100
+"""Characters of one text literal in GROUP BY. Every row carries its keys while contributions are bounded: a long text
+given to the rows of a condition would fill the memory, and whether the run fails would count them without noise."""
 TABLE = "df"
 ABILITIES = "COUNT, COUNT(DISTINCT ...), SUM, AVG, VARIANCE and STDDEV of columns"
 
@@ -295,6 +298,8 @@ class _Vetting:
         return _node(self._select.expressions[int(index) - 1])
 
     def _add_key(self, expression: exp.Expr) -> None:
+        if any(literal.is_string and len(literal.this) > MAX_KEY_TEXT for literal in expression.find_all(exp.Literal)):
+            raise InvalidQuery(f"text in GROUP BY has at most {MAX_KEY_TEXT} characters", "sql", "group by")
         term = Compiler(self._row_scope("group by")).term(expression)
         if term.sql in self._key_terms:
             return
