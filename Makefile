@@ -8,6 +8,9 @@ EDITABLE := -e . $(foreach room,$(ROOMS),-e ./$(room))
 OURS := $(foreach name,amancay $(addprefix amancay-,$(ROOMS)),--no-emit-package $(name))
 COMPILE = $(UV) pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url \
           --no-emit-find-links --no-header --no-annotate $(OURS)
+# Certificates as the system has them: an institution's package index is often behind its own authority.
+export UV_NATIVE_TLS := true
+export UV_SYSTEM_CERTS := true
 # uv from PATH, or the pinned one fetched into the virtual environment.
 UV = $(shell command -v uv || echo $(BIN)/uv)
 DEMO_ARGS ?=
