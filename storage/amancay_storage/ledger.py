@@ -81,10 +81,10 @@ class Grant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OldReservation:
-    """A reservation that has been pending for a while."""
+    """A reservation that has been pending for a while; `user` None if the cap alone still holds it."""
 
     id: str
-    user: str
+    user: str | None
     dataset: str
     loss: PrivacyLoss
 
@@ -237,7 +237,6 @@ class Ledger:
             {"$unwind": "$pending"},
             {"$match": {"$expr": {"$lte": ["$pending.at", now_minus(grace_seconds)]}}},
             {"$group": {**item, "user": {"$max": "$user"}}},
-            {"$match": {"user": {"$type": "string"}}},
         ]
         return [
             OldReservation(id=it["_id"], user=it["user"], dataset=it["dataset"], loss=parse_loss(it["loss"]))
@@ -250,6 +249,8 @@ class Ledger:
         entry: Document | None = await self._entries.find_one({"_id": orphan.id})
         if entry is not None:
             await self._apply(entry)
+        elif orphan.user is None:
+            return  # only a verdict takes the grant's part out first, so it was seen too early
         elif opened:
             await self.commit(orphan.id, orphan.user, orphan.dataset, orphan.loss, mechanisms=())
         else:
